@@ -1,0 +1,228 @@
+//! The policy: order, limits, time limits, strategy, gates, and what happens on failure.
+
+use crate::amount::Amount;
+use crate::fleet::Selector;
+use crate::ids::{GateName, PolicyName, SlotName, SourceName, WaveName};
+use crate::limits::CallLimits;
+use crate::plugin::Phase;
+use crate::time::DurationMs;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// A policy as read and checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Name of the document.
+    pub name: PolicyName,
+    /// In the order of the document.
+    pub waves: Vec<Wave>,
+    /// Label whose value makes sites; none if every cluster is a site.
+    pub site_by: Option<String>,
+    /// Label whose value is a cluster's role in its site.
+    pub role_by: Option<String>,
+    /// Clusters that are left alone.
+    pub exclude: Option<Selector>,
+    /// How many nodes at a time.
+    pub batch: Batch,
+    /// How long things may take.
+    pub time_limits: TimeLimits,
+    /// What happens when sites fail.
+    pub failure: Failure,
+    /// What happens to clusters that do not answer.
+    pub membership: Membership,
+    /// Who decides.
+    pub strategy: StrategyUse,
+    /// Who judges, sorted by name.
+    pub gates: Vec<GateUse>,
+}
+
+/// A wave as written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Unique in the policy.
+    pub name: WaveName,
+    /// Which clusters.
+    pub clusters: Selector,
+    /// Waves that must be done and soaked first; none means the wave written before this one.
+    pub after: Option<Vec<WaveName>>,
+    /// Sites in flight at once.
+    pub max_parallel_sites: Amount,
+    /// Healthy time of each site before it is done.
+    pub site_soak: DurationMs,
+    /// Healthy time of the whole wave before it is done.
+    pub soak: DurationMs,
+    /// Text of the approval that is needed before the wave starts.
+    pub approval: Option<String>,
+}
+
+/// How many nodes of a cluster at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Nodes in one move; rounds up, at least 1.
+    pub size: Amount,
+    /// Nodes that may be down at once, those that are down already counted; rounds down.
+    pub max_unavailable: Amount,
+    /// Nodes above the desired total; rounds down.
+    pub max_surge: Amount,
+}
+
+/// A limit and what happens at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeLimit {
+    /// Active time: it stands still while paused and while no host runs.
+    pub after: DurationMs,
+    /// What happens.
+    pub then: OnTimeLimit,
+}
+
+/// What happens when a time limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnTimeLimit {
+    /// The site fails, and the failure rule applies.
+    Fail,
+    /// Hold until a person steers.
+    Hold,
+}
+
+/// How long things may take; none means without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeLimits {
+    /// From a batch's command until it has settled; each node that becomes ready starts it again.
+    pub batch_progress: Option<TimeLimit>,
+    /// From the start of a site until it is done.
+    pub cluster: Option<TimeLimit>,
+    /// From the start of a wave until it is done and soaked.
+    pub wave: Option<TimeLimit>,
+    /// From the start of the rollout until its end.
+    pub rollout: Option<TimeLimit>,
+}
+
+/// What happens when sites fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Failed sites that are tolerated in all; rounds down. They return to baseline, the others go on.
+    pub tolerate: Amount,
+    /// Failed sites that are tolerated in one wave; rounds down.
+    pub tolerate_per_wave: Amount,
+    /// The end state when more fail.
+    pub then: EndState,
+    /// How going back is done.
+    pub rollback: Rollback,
+}
+
+/// Declared end state of a failed rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndState {
+    /// Everything stays as it is, and a person is needed.
+    Hold,
+    /// The failed sites return to baseline.
+    RollBackSite,
+    /// All touched sites of the wave return to baseline.
+    RollBackWave,
+    /// Everything touched returns to baseline.
+    RollBackTouched,
+}
+
+/// How going back is done. It ignores approvals and gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// Nodes in one move.
+    pub batch: Amount,
+    /// Nodes that may be down at once.
+    pub max_unavailable: Amount,
+    /// Sites that go back at once.
+    pub max_parallel_sites: u32,
+    /// From a batch's command until it has settled; then the rollback of the site has failed.
+    pub progress: DurationMs,
+}
+
+/// What happens to clusters that do not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// A cluster counts as unreachable after this long without an observation.
+    pub unreachable_after: DurationMs,
+    /// What then happens to an untouched cluster whose turn it is.
+    pub unreachable: OnUnreachable,
+}
+
+/// What happens to an unreachable cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnreachable {
+    /// Wait for it.
+    Wait,
+    /// The site fails.
+    Fail,
+    /// Leave it out if it is untouched.
+    Skip,
+}
+
+/// A reference to a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginRef {
+    /// One that is shipped with the host, by name.
+    Shipped(String),
+    /// A component in a file, relative to the document.
+    File(String),
+}
+
+/// The strategy and its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrategyUse {
+    /// Which plugin.
+    pub plugin: PluginRef,
+    /// Its configuration as JSON.
+    pub config: String,
+    /// What a call may use.
+    pub limits: CallLimits,
+}
+
+/// A gate, its configuration and when it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateUse {
+    /// Unique in the policy.
+    pub name: GateName,
+    /// Which plugin.
+    pub plugin: PluginRef,
+    /// Its configuration as JSON.
+    pub config: String,
+    /// When it is asked.
+    pub phases: BTreeSet<Phase>,
+    /// Between evaluations.
+    pub interval: DurationMs,
+    /// Slots and the sources they are bound to.
+    pub slots: BTreeMap<SlotName, SourceName>,
+    /// Fails that are tolerated.
+    pub budget: GateBudget,
+    /// Valid samples that a passing evaluation must rest on.
+    pub min_samples: u32,
+    /// What happens when the gate is unavailable.
+    pub on_unavailable: OnUnavailable,
+    /// What a call may use.
+    pub limits: CallLimits,
+}
+
+/// Fails that are tolerated before the site fails. Zero means that the first one counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateBudget {
+    /// In a row.
+    pub consecutive: u32,
+    /// In all, per site and phase.
+    pub total: u32,
+}
+
+/// What happens when a gate is unavailable. Never *pass*.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnavailable {
+    /// Hold and ask again.
+    #[default]
+    Hold,
+    /// Count it as a fail.
+    Fail,
+}
