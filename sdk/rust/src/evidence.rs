@@ -1,0 +1,93 @@
+//! Evidence, asked for by slot.
+
+use crate::{Failure, ProbeSummary, Response, Series};
+
+/// Which nodes of a cluster are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cohort {
+    /// Nodes on the new release.
+    New,
+    /// Nodes on the baseline.
+    Baseline,
+}
+
+impl Cohort {
+    /// The word of the contract for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Baseline => "baseline",
+        }
+    }
+}
+
+/// Where evidence comes from: the host, or recorded answers in a test.
+///
+/// Slots are those that the gate declares in `describe`; the policy binds them to sources.
+/// A failure of a source is best passed on with `?`: the host then holds and asks again.
+pub trait Evidence {
+    /// Evaluates a metric query now; at most one sample in each series. No data is an empty
+    /// list.
+    fn instant(&self, slot: &str, query: &str) -> Result<Vec<Series>, Failure>;
+
+    /// Evaluates a metric query over the last `window_ms`, every `step_ms`.
+    fn range(
+        &self,
+        slot: &str,
+        query: &str,
+        window_ms: u32,
+        step_ms: u32,
+    ) -> Result<Vec<Series>, Failure>;
+
+    /// HTTP GET to a path below an address that the host holds.
+    fn get(&self, slot: &str, path: &str) -> Result<Response, Failure>;
+
+    /// Sums up the nodes of a cohort of a cluster over the last `window_ms`.
+    fn summary(
+        &self,
+        slot: &str,
+        cluster: &str,
+        cohort: Cohort,
+        window_ms: u32,
+    ) -> Result<ProbeSummary, Failure>;
+}
+
+/// Evidence from the host. Functions that a gate does not call are not imported.
+#[doc(hidden)]
+pub struct HostEvidence;
+
+#[cfg(target_arch = "wasm32")]
+impl Evidence for HostEvidence {
+    fn instant(&self, slot: &str, query: &str) -> Result<Vec<Series>, Failure> {
+        crate::bindings::gate::wavegate::plugin::metrics::instant(slot, query)
+    }
+
+    fn range(
+        &self,
+        slot: &str,
+        query: &str,
+        window_ms: u32,
+        step_ms: u32,
+    ) -> Result<Vec<Series>, Failure> {
+        crate::bindings::gate::wavegate::plugin::metrics::range(slot, query, window_ms, step_ms)
+    }
+
+    fn get(&self, slot: &str, path: &str) -> Result<Response, Failure> {
+        crate::bindings::gate::wavegate::plugin::http::get(slot, path)
+    }
+
+    fn summary(
+        &self,
+        slot: &str,
+        cluster: &str,
+        cohort: Cohort,
+        window_ms: u32,
+    ) -> Result<ProbeSummary, Failure> {
+        crate::bindings::gate::wavegate::plugin::probes::summary(
+            slot,
+            cluster,
+            cohort.as_str(),
+            window_ms,
+        )
+    }
+}
