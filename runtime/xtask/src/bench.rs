@@ -1,0 +1,157 @@
+//! Runs the benchmarks and collects their figures.
+//!
+//! A benchmark is a `[[bench]]` target with `harness = false`. It interleaves what it compares,
+//! takes medians itself, and prints one line for each figure:
+//! `figure: {"name": "fresh instance", "median": 3.1, "unit": "µs", "rounds": 5, "target": "at most 10"}`.
+//! `target` may be left out. All other lines are for people.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use cargo_metadata::TargetKind;
+use serde::Deserialize;
+
+use crate::project::Project;
+use crate::run;
+
+/// Around the part of the document that this command writes.
+const TABLE_BEGIN: &str = "<!-- figures: begin -->\n";
+const TABLE_END: &str = "<!-- figures: end -->\n";
+
+/// What a document looks like that has no figures yet.
+const EMPTY_DOCUMENT: &str = "# Benchmarks\n\n\
+    Written by `cargo xtask bench --write`: medians of interleaved rounds.\n\n\
+    <!-- figures: begin -->\n<!-- figures: end -->\n";
+
+/// Where the table goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    Terminal,
+    /// The terminal, and the document.
+    Document,
+}
+
+/// One figure, as a benchmark prints it.
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Figure {
+    name: String,
+    median: f64,
+    unit: String,
+    rounds: u32,
+    #[serde(default)]
+    target: String,
+}
+
+struct Measured {
+    bench: String,
+    figure: Figure,
+}
+
+/// Runs the named benchmarks, one after another so that they do not disturb each other.
+pub(crate) fn measure(project: &Project, names: &[String], output: Output) -> Result<()> {
+    if output == Output::Document && !names.is_empty() {
+        bail!("the document holds the figures of one run: write it without naming benchmarks");
+    }
+    let mut measured = Vec::new();
+    for (package, bench) in selected(project, names)? {
+        let mut command = project.cargo("bench");
+        command.args(["--package", &package, "--bench", &bench]);
+        let mut broken = None;
+        let status = run::lines(&mut command, |line| match parse(line) {
+            Some(Ok(figure)) => measured.push(Measured {
+                bench: bench.clone(),
+                figure,
+            }),
+            Some(Err(error)) => broken = Some(error),
+            None => {}
+        })?;
+        if let Some(error) = broken {
+            return Err(error).with_context(|| format!("failed to read a figure of {bench}"));
+        }
+        if !status.success() {
+            bail!("benchmark {bench} ended with {status}");
+        }
+    }
+    let table = table(&measured);
+    println!("\n{table}");
+    if output == Output::Document {
+        write(&project.root.join("runtime/docs/benchmarks.md"), &table)?;
+    }
+    Ok(())
+}
+
+/// Packages and names of the benchmark targets to run.
+fn selected(project: &Project, names: &[String]) -> Result<Vec<(String, String)>> {
+    let metadata = project.metadata()?;
+    let mut found = Vec::new();
+    for package in metadata.workspace_packages() {
+        for target in &package.targets {
+            let is_wanted = names.is_empty() || names.contains(&target.name);
+            if target.kind.contains(&TargetKind::Bench) && is_wanted {
+                found.push((package.name.to_string(), target.name.clone()));
+            }
+        }
+    }
+    for name in names {
+        if !found.iter().any(|(_, bench)| bench == name) {
+            bail!("no benchmark is called {name}");
+        }
+    }
+    if found.is_empty() {
+        bail!("the workspace has no benchmark");
+    }
+    Ok(found)
+}
+
+fn parse(line: &str) -> Option<Result<Figure, serde_json::Error>> {
+    line.strip_prefix("figure: ").map(serde_json::from_str)
+}
+
+fn table(measured: &[Measured]) -> String {
+    let mut table =
+        String::from("| benchmark | figure | median | target | rounds |\n|---|---|--:|---|--:|\n");
+    for Measured { bench, figure } in measured {
+        table.push_str(&format!(
+            "| {bench} | {} | {:.3} {} | {} | {} |\n",
+            figure.name, figure.median, figure.unit, figure.target, figure.rounds
+        ));
+    }
+    table
+}
+
+fn write(path: &Path, table: &str) -> Result<()> {
+    let document = fs::read_to_string(path).unwrap_or_else(|_| EMPTY_DOCUMENT.to_owned());
+    let document = replaced(&document, table)
+        .with_context(|| format!("failed to find the place for figures in {}", path.display()))?;
+    fs::write(path, document).with_context(|| format!("failed to write {}", path.display()))
+}
+
+fn replaced(document: &str, table: &str) -> Option<String> {
+    let (before, rest) = document.split_once(TABLE_BEGIN)?;
+    let (_, after) = rest.split_once(TABLE_END)?;
+    Some(format!("{before}{TABLE_BEGIN}{table}{TABLE_END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_read_and_put_into_the_document() {
+        let line = r#"figure: {"name": "fresh", "median": 3.25, "unit": "µs", "rounds": 5}"#;
+        let figure = parse(line).expect("a figure").expect("well formed");
+        let bench = "calls".to_owned();
+        let table = table(&[Measured { bench, figure }]);
+        let document = replaced(EMPTY_DOCUMENT, &table).expect("a place for it");
+        assert!(document.contains("| calls | fresh | 3.250 µs |  | 5 |\n<!-- figures: end -->"));
+        assert_eq!(replaced(&document, &table), Some(document));
+    }
+
+    #[test]
+    fn a_broken_figure_is_an_error_and_other_lines_are_not() {
+        assert!(parse("figure: {}").is_some_and(|figure| figure.is_err()));
+        assert!(parse("fresh: 3 µs").is_none());
+    }
+}

@@ -1,0 +1,188 @@
+//! What `cargo xtask test` checks, in order: what is cheap and says much comes first.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::project::Project;
+use crate::report::{Outcome, Report, Skipping};
+use crate::{generated, plugins, run, tools};
+
+/// Crates that are also checked alone, so that features which another crate switches on hide
+/// nothing in them.
+const CHECKED_ALONE: &[&str] = &["wavegate-model", "wavegate-engine", "wavegate-ports"];
+
+/// Which tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// Those of every change.
+    Usual,
+    /// Also those that take minutes each.
+    Slow,
+}
+
+/// Runs every check, also after one failed, and says how many passed.
+pub(crate) fn all(project: &Project, tier: Tier) -> ExitCode {
+    let skipping = match env::var("CI").as_deref() {
+        Ok("true" | "1") => Skipping::Forbidden,
+        _ => Skipping::Allowed,
+    };
+    let mut report = Report::new(skipping);
+    report.step("tools", || {
+        tools::ensure(project)?;
+        Ok(Outcome::Passed)
+    });
+    report.step("formatting", || formatting(project));
+    report.step("generated files", || {
+        generated::check(project)?;
+        Ok(Outcome::Passed)
+    });
+    report.step("licences, duplicates, sources", || licences(project));
+    report.step("plugins: digests and rebuild", rebuilt_plugins);
+    report.step("crates checked alone", || checked_alone(project));
+    report.step("clippy", || {
+        run::check(&mut clippy(project.cargo("clippy")))
+    });
+    report.step("plugins: clippy", || {
+        run::check(&mut clippy(project.plugins_cargo("clippy")))
+    });
+    report.step("build", || {
+        run::check(
+            project
+                .cargo("build")
+                .args(["--release", "--workspace", "--bins"]),
+        )
+    });
+    report.step("tests", || {
+        run::tests(&mut tests(project, project.cargo("test"), tier))
+    });
+    report.step("plugins: tests", || {
+        run::tests(&mut tests(project, project.plugins_cargo("test"), tier))
+    });
+    report.step("documentation", || documentation(project));
+    if tier == Tier::Usual {
+        println!("\nthe slow tier is not part of this run: `cargo xtask test --slow`");
+    }
+    report.finish()
+}
+
+/// Runs the tests once with leave to rewrite what they compare with.
+pub(crate) fn bless(project: &Project) -> Result<()> {
+    let mut command = tests(project, project.cargo("test"), Tier::Usual);
+    command
+        .env("INSTA_UPDATE", "always")
+        .env("WAVEGATE_BLESS", "1");
+    run::tests(&mut command).map(drop)
+}
+
+fn formatting(project: &Project) -> Result<Outcome> {
+    for manifest in workspaces(project)? {
+        run::succeed(
+            project
+                .cargo("fmt")
+                .args(["--all", "--check", "--manifest-path"])
+                .arg(manifest),
+        )
+        .context("hint: `cargo fmt --all`")?;
+    }
+    Ok(Outcome::Passed)
+}
+
+/// The manifests of all workspaces: the top one and those that it excludes.
+fn workspaces(project: &Project) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![project.root.clone()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder)
+            .with_context(|| format!("failed to list {}", folder.display()))?;
+        for entry in entries {
+            let entry = entry.context("failed to list a folder")?;
+            let path = entry.path();
+            let name = entry.file_name();
+            let is_hidden = name.to_string_lossy().starts_with('.');
+            let is_built = name == "target" || path == project.target;
+            if path.is_dir() && !path.is_symlink() && !is_hidden && !is_built {
+                folders.push(path);
+            } else if name == "Cargo.toml" {
+                let manifest = fs::read_to_string(&path)
+                    .with_context(|| format!("failed to read {}", path.display()))?;
+                if manifest.lines().any(|line| line.trim() == "[workspace]") {
+                    found.push(path);
+                }
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn licences(project: &Project) -> Result<Outcome> {
+    let cargo_deny = tools::cargo_deny(project)?;
+    let mut manifests = vec![project.root.join("Cargo.toml")];
+    manifests.push(project.plugins_manifest());
+    for manifest in manifests {
+        run::succeed(
+            project
+                .command(&cargo_deny)
+                .arg("--manifest-path")
+                .arg(manifest)
+                .args(["check", "--hide-inclusion-graph", "--config"])
+                .arg(project.root.join("deny.toml"))
+                .args(["bans", "licenses", "sources"]),
+        )?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn rebuilt_plugins() -> Result<Outcome> {
+    let report = plugins::build_all(plugins::Mode::Check)?;
+    println!("{report}");
+    Ok(match report {
+        plugins::Report::NotRebuilt(why) => Outcome::Skipped(why),
+        plugins::Report::Written(_)
+        | plugins::Report::Same
+        | plugins::Report::OtherToolchain { .. } => Outcome::Passed,
+    })
+}
+
+fn checked_alone(project: &Project) -> Result<Outcome> {
+    for name in CHECKED_ALONE {
+        run::succeed(
+            project
+                .cargo("check")
+                .args(["--release", "--package", name]),
+        )?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn clippy(mut command: Command) -> Command {
+    command.args(["--release", "--workspace", "--all-targets"]);
+    command.args(["--", "-D", "warnings"]);
+    command
+}
+
+fn tests(project: &Project, mut command: Command, tier: Tier) -> Command {
+    command
+        .args(["--release", "--workspace", "--no-fail-fast"])
+        // The end-to-end tests live in another package than the binary that they run.
+        .env("WAVEGATE_BIN", project.target.join("release/wavegate"))
+        // A snapshot that differs is a failure, never a new file beside the old one.
+        .env("INSTA_UPDATE", "no");
+    if tier == Tier::Slow {
+        command.env("WAVEGATE_SLOW_TESTS", "1");
+    }
+    command
+}
+
+fn documentation(project: &Project) -> Result<Outcome> {
+    run::check(
+        project
+            .cargo("doc")
+            .args(["--release", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}

