@@ -1,0 +1,3 @@
+//! The tests that look at the whole: one binary, because linking is what they cost.
+
+mod architecture;
