@@ -5,7 +5,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A share in permille, 0 to 1000.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Permille(pub u32);
 
@@ -66,8 +68,15 @@ impl Amount {
         }
         let whole: u32 = whole.parse().map_err(|_| fail())?;
         let tenth: u32 = tenth.parse().map_err(|_| fail())?;
-        let permille = whole.checked_mul(10).and_then(|w| w.checked_add(tenth)).ok_or_else(fail)?;
-        if permille > 1000 { Err(fail()) } else { Ok(Self::Percent(Permille(permille))) }
+        let permille = whole
+            .checked_mul(10)
+            .and_then(|w| w.checked_add(tenth))
+            .ok_or_else(fail)?;
+        if permille > 1000 {
+            Err(fail())
+        } else {
+            Ok(Self::Percent(Permille(permille)))
+        }
     }
 }
 
@@ -102,7 +111,10 @@ mod tests {
         assert_eq!((quarter.rounded_down(7), quarter.rounded_up(7)), (1, 2));
         assert_eq!((quarter.rounded_down(4), quarter.rounded_up(4)), (1, 1));
         assert_eq!((quarter.rounded_down(1), quarter.rounded_up(1)), (0, 1));
-        assert_eq!(Amount::parse("12.5%").unwrap(), Amount::Percent(Permille(125)));
+        assert_eq!(
+            Amount::parse("12.5%").unwrap(),
+            Amount::Percent(Permille(125))
+        );
         for bad in ["", "x", "-1", "101%", "1.25%", "1.%", "%"] {
             assert!(Amount::parse(bad).is_err(), "{bad}");
         }

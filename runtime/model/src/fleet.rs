@@ -36,7 +36,10 @@ pub struct Selector {
 impl Selector {
     /// Whether the selector chooses the cluster.
     pub fn matches(&self, cluster: &Cluster) -> bool {
-        let labels = self.labels.iter().all(|(key, value)| cluster.labels.get(key) == Some(value));
+        let labels = self
+            .labels
+            .iter()
+            .all(|(key, value)| cluster.labels.get(key) == Some(value));
         labels && (self.names.is_empty() || self.names.contains(&cluster.name))
     }
 }

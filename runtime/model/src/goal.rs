@@ -54,7 +54,11 @@ impl Split {
         let shares = merged.into_iter().filter(|(_, share)| *share > 0);
         Self(
             shares
-                .map(|((cluster, release), share)| Share { cluster, release, share: Permille(share) })
+                .map(|((cluster, release), share)| Share {
+                    cluster,
+                    release,
+                    share: Permille(share),
+                })
                 .collect(),
         )
     }
@@ -66,7 +70,10 @@ impl Split {
 
     /// The share of a release in a cluster.
     pub fn of(&self, cluster: &ClusterName, release: &Digest) -> Permille {
-        let found = self.0.iter().find(|s| s.cluster == *cluster && s.release == *release);
+        let found = self
+            .0
+            .iter()
+            .find(|s| s.cluster == *cluster && s.release == *release);
         found.map_or(Permille::NONE, |s| s.share)
     }
 

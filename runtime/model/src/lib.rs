@@ -23,6 +23,7 @@ pub mod plan;
 pub mod plugin;
 pub mod policy;
 pub mod release;
+pub mod source;
 pub mod time;
 pub mod unavailable;
 
@@ -31,12 +32,13 @@ pub use evidence::{Evidence, Query};
 pub use fleet::{Cluster, Labels, Selector};
 pub use goal::{ClusterGoal, Goal, Share, Split};
 pub use ids::{
-    ClusterName, CommandId, ConsultationId, Digest, Epoch, GateName, Generation, PolicyName, RolloutId,
-    ServiceName, SiteName, SlotName, SourceName, WaveName,
+    ClusterName, CommandId, ConsultationId, Digest, Epoch, GateName, Generation, PolicyName,
+    RolloutId, ServiceName, SiteName, SlotName, SourceName, WaveName,
 };
 pub use observation::{ClusterObservation, NodeCounts};
 pub use plan::{Plan, PlannedSite, PlannedWave};
 pub use policy::Policy;
 pub use release::Release;
+pub use source::SourceSpec;
 pub use time::{DurationMs, Timestamp};
 pub use unavailable::Unavailable;

@@ -213,20 +213,30 @@ pub struct PluginState(pub Vec<u8>);
 
 impl From<PluginState> for String {
     fn from(state: PluginState) -> Self {
-        state.0.iter().map(|byte| alloc::format!("{byte:02x}")).collect()
+        state
+            .0
+            .iter()
+            .map(|byte| alloc::format!("{byte:02x}"))
+            .collect()
     }
 }
 
 impl TryFrom<String> for PluginState {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        let digit = |c: u8| {
+            char::from(c)
+                .to_digit(16)
+                .and_then(|d| u8::try_from(d).ok())
+        };
         let byte = |pair: &[u8]| match pair {
             [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
             _ => None,
         };
         let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
-        bytes.map(Self).ok_or("plugin state is not pairs of hex digits")
+        bytes
+            .map(Self)
+            .ok_or("plugin state is not pairs of hex digits")
     }
 }
 

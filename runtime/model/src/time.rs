@@ -5,7 +5,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// An instant: milliseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
@@ -23,7 +25,9 @@ impl Timestamp {
 }
 
 /// A duration in milliseconds. Documents refuse more than [`DurationMs::MAX`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct DurationMs(pub u64);
 
@@ -77,15 +81,24 @@ impl DurationMs {
                 _ => return Err(fail()),
             };
             rest = &rest[unit_len..];
-            total = value.checked_mul(factor).and_then(|part| total.checked_add(part)).ok_or_else(fail)?;
+            total = value
+                .checked_mul(factor)
+                .and_then(|part| total.checked_add(part))
+                .ok_or_else(fail)?;
         }
-        if total > Self::MAX.0 { Err(fail()) } else { Ok(Self(total)) }
+        if total > Self::MAX.0 {
+            Err(fail())
+        } else {
+            Ok(Self(total))
+        }
     }
 }
 
 /// The text is not a duration, or a longer one than documents may say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration: write `500ms`, `30s`, `5m`, `2h`, `1d` or a sum such as `1h30m`, at most 40d")]
+#[error(
+    "`{0}` is not a duration: write `500ms`, `30s`, `5m`, `2h`, `1d` or a sum such as `1h30m`, at most 40d"
+)]
 pub struct NotADuration(pub String);
 
 impl fmt::Display for DurationMs {

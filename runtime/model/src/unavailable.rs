@@ -48,7 +48,9 @@ pub enum Unavailable {
     #[error("the plugin's answer is not acceptable: {0}")]
     BadAnswer(BadAnswer),
     /// The gate asked a slot that nobody granted.
-    #[error("slot `{slot}` is not granted; the policy must bind it and the source's owner must allow it")]
+    #[error(
+        "slot `{slot}` is not granted; the policy must bind it and the source's owner must allow it"
+    )]
     NotGranted {
         /// The slot.
         slot: SlotName,
@@ -91,7 +93,11 @@ pub enum Unavailable {
 }
 
 fn said(message: &str) -> String {
-    if message.is_empty() { String::new() } else { alloc::format!(" ({message})") }
+    if message.is_empty() {
+        String::new()
+    } else {
+        alloc::format!(" ({message})")
+    }
 }
 
 /// Which rule an answer broke.
@@ -118,7 +124,9 @@ pub enum BadAnswer {
         most: u32,
     },
     /// Too few nodes in a cluster that serves.
-    #[error("it wants {wanted} nodes in cluster `{cluster}`, which needs at least {least} to serve its traffic")]
+    #[error(
+        "it wants {wanted} nodes in cluster `{cluster}`, which needs at least {least} to serve its traffic"
+    )]
     TooFewNodes {
         /// Which cluster.
         cluster: ClusterName,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use wavegate_model::observation::Stamp;
 use wavegate_model::plan::PlannedSite;
 use wavegate_model::{
-    Cluster, ClusterName, ClusterObservation, Digest, Epoch, Release, RolloutId, ServiceName, SiteName, Split,
+    Cluster, ClusterName, ClusterObservation, Digest, Epoch, Release, RolloutId, ServiceName,
+    SiteName, Split,
 };
 
 /// What a driver can do beyond replacing nodes one for one.

@@ -151,7 +151,11 @@ pub trait Journal: Send + Sync {
     /// several rollouts may share a transaction.
     fn append(&self, batch: Batch) -> BoxFuture<'_, Result<(), JournalError>>;
     /// Reads and checks the records after `after` (0 for all), in order.
-    fn read(&self, rollout: &RolloutId, after: u64) -> BoxFuture<'_, Result<Vec<StoredRecord>, JournalError>>;
+    fn read(
+        &self,
+        rollout: &RolloutId,
+        after: u64,
+    ) -> BoxFuture<'_, Result<Vec<StoredRecord>, JournalError>>;
     /// Reads bytes by digest.
     fn blob(&self, digest: &Digest) -> BoxFuture<'_, Result<Option<Vec<u8>>, JournalError>>;
     /// All rollouts, oldest first.
@@ -166,13 +170,21 @@ pub trait Journal: Send + Sync {
         request: String,
     ) -> BoxFuture<'_, Result<u64, JournalError>>;
     /// Requests with an id above `after`, in order.
-    fn inbox(&self, rollout: &RolloutId, after: u64) -> BoxFuture<'_, Result<Vec<InboxRow>, JournalError>>;
+    fn inbox(
+        &self,
+        rollout: &RolloutId,
+        after: u64,
+    ) -> BoxFuture<'_, Result<Vec<InboxRow>, JournalError>>;
 }
 
 /// Appends a batch and, once it is durable, releases the effects that it recorded.
 ///
 /// This is the only maker of [`Durable`]: nothing that takes one can run before its record.
-pub async fn commit<T>(journal: &dyn Journal, batch: Batch, effects: Vec<T>) -> Result<Vec<Durable<T>>, JournalError> {
+pub async fn commit<T>(
+    journal: &dyn Journal,
+    batch: Batch,
+    effects: Vec<T>,
+) -> Result<Vec<Durable<T>>, JournalError> {
     journal.append(batch).await?;
     Ok(effects.into_iter().map(Durable).collect())
 }

@@ -4,7 +4,8 @@ use crate::BoxFuture;
 use std::collections::BTreeSet;
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::{
-    About, Evaluation, GateCall, Outcome, PluginKind, PluginState, Problem, ReleaseId, SiteSummary, SiteView, Stage,
+    About, Evaluation, GateCall, Outcome, PluginKind, PluginState, Problem, ReleaseId, SiteSummary,
+    SiteView, Stage,
 };
 use wavegate_model::policy::PluginRef;
 use wavegate_model::{Digest, Evidence, Query, RolloutId, SlotName, Unavailable};
@@ -32,7 +33,9 @@ pub enum PluginRejected {
         detail: String,
     },
     /// The bytes in the store are not what the digest says.
-    #[error("the stored component {digest} is damaged; remove it from the store and load the plugin again")]
+    #[error(
+        "the stored component {digest} is damaged; remove it from the store and load the plugin again"
+    )]
     Damaged {
         /// The digest that was asked for.
         digest: Digest,
@@ -200,9 +203,17 @@ pub trait Plugins: Send + Sync {
         base: &std::path::Path,
     ) -> BoxFuture<'_, Result<LoadedPlugin, PluginRejected>>;
     /// Makes a plugin ready from the store, by digest alone, as a resume does.
-    fn load_stored(&self, digest: &Digest, kind: PluginKind) -> BoxFuture<'_, Result<LoadedPlugin, PluginRejected>>;
+    fn load_stored(
+        &self,
+        digest: &Digest,
+        kind: PluginKind,
+    ) -> BoxFuture<'_, Result<LoadedPlugin, PluginRejected>>;
     /// Checks a configuration against the plugin's schema and asks the plugin.
-    fn validate_config(&self, digest: &Digest, config: &str) -> BoxFuture<'_, Result<Vec<Problem>, Unavailable>>;
+    fn validate_config(
+        &self,
+        digest: &Digest,
+        config: &str,
+    ) -> BoxFuture<'_, Result<Vec<Problem>, Unavailable>>;
     /// Calls a plugin in a new instance, away from the async runtime's threads.
     fn call(&self, call: PluginCall) -> BoxFuture<'_, CallReport>;
     /// Names wasmtime's version, settings and target: fuel compares only under an equal key.

@@ -1,0 +1,219 @@
+//! Why a rollout is where it is, in typed form and in words.
+
+use crate::fact::{End, FailReason, HoldReason, StopReason};
+use crate::site::{self, Next};
+use crate::state::{RolloutPhase, SitePhase, State};
+use crate::waiting::WaitingOn;
+use crate::wave;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+use wavegate_model::plugin::Measurement;
+use wavegate_model::{SiteName, Timestamp, WaveName};
+
+/// Who waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Who {
+    /// A site.
+    Site(SiteName),
+    /// A wave.
+    Wave(WaveName),
+}
+
+/// Somebody waits for something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Who.
+    pub who: Who,
+    /// For what.
+    pub on: WaitingOn,
+}
+
+/// Everything that waits, in the plan's order. Never empty while the rollout is not finished:
+/// a rollout that is not moving always has an explanation.
+pub fn explain(state: &State, now: Timestamp) -> Vec<Waiting> {
+    let mut all = Vec::new();
+    if state.end().is_some() {
+        return all;
+    }
+    let mut sites: Vec<_> = state
+        .sites
+        .iter()
+        .filter(|(_, site)| site.phase != SitePhase::Pending)
+        .collect();
+    sites.sort_by_key(|(_, site)| site.number);
+    for (name, site) in sites {
+        let reverting =
+            matches!(&state.phase, RolloutPhase::Stopping { sites, .. } if sites.contains(name));
+        if reverting && !site.phase.finished() && site.phase != SitePhase::RollingBack {
+            let in_flight = state
+                .sites
+                .values()
+                .filter(|s| s.phase == SitePhase::RollingBack)
+                .count();
+            let on = WaitingOn::RollbackPlaces {
+                in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+                limit: state.spec.policy.failure.rollback.max_parallel_sites,
+            };
+            all.push(Waiting {
+                who: Who::Site(name.clone()),
+                on,
+            });
+        } else if let (Next::Wait(on, _), false) =
+            (site::next(state, name, now), site.phase == SitePhase::Done)
+        {
+            all.push(Waiting {
+                who: Who::Site(name.clone()),
+                on,
+            });
+        }
+    }
+    let (_, waves) = wave::next(state, now);
+    all.extend(waves.into_iter().map(|(wave, on)| Waiting {
+        who: Who::Wave(wave),
+        on,
+    }));
+    all
+}
+
+/// Whether nothing moves until a person does something.
+pub fn needs_person(state: &State, now: Timestamp) -> bool {
+    if state.end().is_some() {
+        return false;
+    }
+    if state.held.is_some() || state.clock.paused() {
+        return true;
+    }
+    if !state.outstanding.is_empty() || !state.consultations.is_empty() {
+        return false;
+    }
+    let waiting = explain(state, now);
+    let people = waiting.iter().filter(|w| w.on.needs_person()).count();
+    let others = waiting.iter().filter(|w| {
+        let follows = matches!(
+            w.on,
+            WaitingOn::Wave { .. } | WaitingOn::Places { .. } | WaitingOn::Sites { .. }
+        );
+        !w.on.needs_person() && !follows
+    });
+    people > 0 && others.count() == 0
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site(site) => write!(f, "site {site}"),
+            Self::Wave(wave) => write!(f, "wave {wave}"),
+        }
+    }
+}
+
+impl fmt::Display for HoldReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failure { site } => {
+                write!(f, "site {site} failed and the policy holds on failure")
+            }
+            Self::TimeLimit {
+                site: Some(site),
+                limit,
+                ..
+            } => write!(f, "site {site} reached its time limit of {limit}"),
+            Self::TimeLimit {
+                wave: Some(wave),
+                limit,
+                ..
+            } => write!(f, "wave {wave} reached its time limit of {limit}"),
+            Self::TimeLimit { limit, .. } => {
+                write!(f, "the rollout reached its time limit of {limit}")
+            }
+            Self::Superseded { detail } => write!(f, "another host owns a cluster: {detail}"),
+        }
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failure { site } => {
+                write!(f, "site {site} failed, and no more failures are tolerated")
+            }
+            Self::Requested { actor, reason } if reason.is_empty() => {
+                write!(f, "{actor} asked for it")
+            }
+            Self::Requested { actor, reason } => write!(f, "{actor} asked for it: {reason}"),
+        }
+    }
+}
+
+/// A measurement for people: `success-ratio in eu-1 is 0.913 (limit >= 0.99, 240 samples)`.
+pub fn measurement_text(m: &Measurement) -> String {
+    let place = if m.cluster.is_empty() {
+        String::new()
+    } else {
+        alloc::format!(" in {}", m.cluster)
+    };
+    let value = m
+        .value
+        .map_or_else(|| String::from("not known"), |value| number(value, &m.unit));
+    let limit = if m.limit.is_empty() {
+        String::new()
+    } else {
+        alloc::format!("limit {}, ", m.limit)
+    };
+    alloc::format!(
+        "{}{place} is {value} ({limit}{} samples)",
+        m.name,
+        m.samples
+    )
+}
+
+fn number(value: f64, unit: &str) -> String {
+    let unit = if unit == "ratio" || unit.is_empty() {
+        String::new()
+    } else {
+        alloc::format!(" {unit}")
+    };
+    let digits = if value.abs() >= 100.0 { 1 } else { 4 };
+    alloc::format!("{value:.digits$}{unit}")
+}
+
+impl fmt::Display for FailReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gate {
+                gate,
+                reason,
+                measurements,
+            } => {
+                write!(f, "gate {gate} failed: {reason}")?;
+                for measurement in measurements {
+                    write!(f, "; {}", measurement_text(measurement))?;
+                }
+                Ok(())
+            }
+            Self::GateUnavailable { gate, why } => write!(f, "gate {gate} is unavailable: {why}"),
+            Self::Strategy(why) => write!(f, "the strategy gave up: {why}"),
+            Self::BatchTime(limit) => write!(f, "a batch made no progress for {limit}"),
+            Self::SiteTime(limit) => write!(f, "it was not done within {limit}"),
+            Self::WaveTime(limit) => write!(f, "its wave was not done within {limit}"),
+            Self::RolloutTime(limit) => write!(f, "the rollout was not done within {limit}"),
+            Self::Unreachable(cluster) => write!(f, "cluster {cluster} does not answer"),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::RolledBack => "rolled back",
+            Self::RollbackIncomplete => "rollback incomplete",
+            Self::Aborted => "aborted",
+            Self::Incomplete => "closed incomplete",
+            Self::Superseded => "taken over by another host",
+        })
+    }
+}

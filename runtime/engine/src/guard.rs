@@ -1,0 +1,161 @@
+//! What a strategy proposes is data until it has passed here.
+
+use crate::moving::{self, Direction, Known};
+use crate::state::{GateKey, SiteState, State};
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use wavegate_model::limits::{IDLE_DECISIONS_MAX, STATE_BYTES_MAX};
+use wavegate_model::plugin::{Outcome, Phase, Proposal, Subject, Verdict};
+use wavegate_model::unavailable::BadAnswer;
+use wavegate_model::{Goal, Permille, SiteName};
+
+/// Whether a strategy's answer may be carried out.
+pub fn check(state: &State, name: &SiteName, outcome: &Outcome) -> Result<(), BadAnswer> {
+    let site = state.site(name);
+    if outcome.state.0.len() > STATE_BYTES_MAX {
+        let size = u64::try_from(outcome.state.0.len()).unwrap_or(u64::MAX);
+        let limit = u64::try_from(STATE_BYTES_MAX).unwrap_or(u64::MAX);
+        return Err(BadAnswer::TooLarge {
+            what: "the state".to_string(),
+            size,
+            limit,
+        });
+    }
+    match &outcome.proposal {
+        Proposal::Go(goal) => check_goal(state, site, goal)?,
+        Proposal::WaitGates(gates) => {
+            for gate in gates {
+                if !state.spec.policy.gates.iter().any(|g| g.name == *gate) {
+                    return Err(BadAnswer::UnknownGate(gate.clone()));
+                }
+            }
+        }
+        Proposal::Done => check_done(state, name, site)?,
+        Proposal::Wait(_) | Proposal::WaitPerson(_) | Proposal::Failed(_) => {}
+    }
+    let idle = site.idle_decisions + 1;
+    let ends = matches!(outcome.proposal, Proposal::Done | Proposal::Failed(_));
+    if idle > IDLE_DECISIONS_MAX && !ends {
+        Err(BadAnswer::NoProgress(idle))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_goal(state: &State, site: &SiteState, goal: &Goal) -> Result<(), BadAnswer> {
+    let mut named = BTreeSet::new();
+    for cluster in &goal.clusters {
+        if !site.clusters.contains(&cluster.cluster) {
+            return Err(BadAnswer::UnknownCluster(cluster.cluster.clone()));
+        }
+        if !named.insert(&cluster.cluster) {
+            return Err(BadAnswer::RepeatedCluster(cluster.cluster.clone()));
+        }
+    }
+    if let Some(missing) = site.clusters.iter().find(|name| !named.contains(name)) {
+        return Err(BadAnswer::MissingCluster(missing.clone()));
+    }
+    let splits = state.spec.capabilities.splits_traffic;
+    let mut shares: u64 = 0;
+    for cluster in &goal.clusters {
+        let Some(known) = Known::new(state, &cluster.cluster) else {
+            return Err(BadAnswer::UnknownCluster(cluster.cluster.clone()));
+        };
+        let limits = known.limits(&state.spec, Direction::Forward);
+        let wanted = u64::from(cluster.new) + u64::from(cluster.baseline);
+        let most = u64::from(known.seen.desired) + u64::from(limits.surge);
+        let clamp = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        if wanted > most {
+            return Err(BadAnswer::TooManyNodes {
+                cluster: cluster.cluster.clone(),
+                wanted: clamp(wanted),
+                most: clamp(most),
+            });
+        }
+        let share = u64::from(cluster.new_share.0) + u64::from(cluster.baseline_share.0);
+        let least = known.seen.desired.saturating_sub(limits.unavailable);
+        if (!splits || share > 0) && wanted < u64::from(least) {
+            return Err(BadAnswer::TooFewNodes {
+                cluster: cluster.cluster.clone(),
+                wanted: clamp(wanted),
+                least,
+            });
+        }
+        let nowhere = (cluster.new_share > Permille::NONE && cluster.new == 0)
+            || (cluster.baseline_share > Permille::NONE && cluster.baseline == 0);
+        // A baseline that is the new release has its nodes and its traffic in one.
+        if splits && nowhere && known.baseline != known.release {
+            return Err(BadAnswer::TrafficToNowhere {
+                cluster: cluster.cluster.clone(),
+            });
+        }
+        shares += share;
+    }
+    if splits && shares != 1000 {
+        Err(BadAnswer::WrongShares(shares))
+    } else {
+        Ok(())
+    }
+}
+
+/// *Done* holds when all serving nodes and all traffic are on the release and the gates passed.
+fn check_done(state: &State, name: &SiteName, site: &SiteState) -> Result<(), BadAnswer> {
+    let not_done = |why: alloc::string::String| Err(BadAnswer::NotDone(why));
+    let Some(clusters) = moving::known(state, site) else {
+        return not_done("not all of its clusters have been seen".to_string());
+    };
+    let splits = state.spec.capabilities.splits_traffic;
+    let split = moving::seen_split(&clusters);
+    for known in &clusters {
+        let share_of = |release| split.of(known.name, release).0;
+        let (on_new, on_old) = (
+            share_of(known.release),
+            if known.baseline == known.release {
+                0
+            } else {
+                share_of(known.baseline)
+            },
+        );
+        if on_old > 0 {
+            return not_done(alloc::format!(
+                "{} of the traffic goes to the baseline in cluster {}",
+                Permille(on_old),
+                known.name
+            ));
+        }
+        let serves = !splits || on_new > 0;
+        let ready = known.new_nodes().ready;
+        if serves && ready < known.seen.desired {
+            return not_done(alloc::format!(
+                "{ready} of {} nodes of cluster {} serve the release",
+                known.seen.desired,
+                known.name
+            ));
+        }
+        if !splits && known.baseline_nodes().total() > 0 {
+            return not_done(alloc::format!(
+                "{} nodes of cluster {} run the baseline",
+                known.baseline_nodes().total(),
+                known.name
+            ));
+        }
+    }
+    if site.batch_unjudged {
+        return not_done("the gates after the last batch have not passed".to_string());
+    }
+    for gate in crate::gates::names(state, Phase::AfterBatch) {
+        let key = GateKey {
+            subject: Subject::Site(name.clone()),
+            phase: Phase::AfterBatch,
+            gate,
+        };
+        let passed = state
+            .gates
+            .get(&key)
+            .is_some_and(|g| matches!(g.last, Some((Verdict::Pass, _))));
+        if site.touched && !passed {
+            return not_done(alloc::format!("gate {} has not passed", key.gate));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! What arrives.
+
+use crate::spec::Spec;
+use alloc::boxed::Box;
+use alloc::string::String;
+use serde::{Deserialize, Serialize};
+use wavegate_model::plugin::{Evaluation, Outcome};
+use wavegate_model::{
+    ClusterName, ClusterObservation, CommandId, ConsultationId, Epoch, Generation, SiteName,
+    Unavailable, WaveName,
+};
+
+/// Something that happened outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// A person or the host asks for something.
+    Request(Request),
+    /// A cluster was looked at.
+    Observation(Observation),
+    /// A command was carried out, or a plugin has answered.
+    Answer(Answer),
+    /// Time has passed.
+    Elapsed,
+}
+
+/// A request, with who and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// What is asked for.
+    pub verb: Verb,
+    /// The user of the operating system, or of the surface that was used.
+    pub actor: String,
+    /// Why; empty for what the host does on its own.
+    pub reason: String,
+    /// Id of the inbox row, if it came through the inbox: a row is taken once.
+    pub inbox: Option<u64>,
+}
+
+/// What can be asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Begin a rollout.
+    Start(Box<Spec>),
+    /// A host process begins to run the rollout, for the first time or again.
+    Resume,
+    /// Start nothing new.
+    Pause,
+    /// End a pause or a hold.
+    Continue,
+    /// Approve what waits for a person.
+    Approve(Approval),
+    /// End where it stands.
+    Abort,
+    /// Restore the baselines.
+    Rollback,
+    /// Close although touched clusters are unreachable.
+    Close,
+}
+
+/// What is approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Approval {
+    /// Everything that waits now.
+    All,
+    /// The start of a wave.
+    Wave(WaveName),
+    /// The stage that a site waits for.
+    Site(SiteName),
+}
+
+/// What was seen of a cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observation {
+    /// It answered.
+    Seen {
+        /// Which cluster.
+        cluster: ClusterName,
+        /// What it looks like.
+        seen: ClusterObservation,
+    },
+    /// It did not answer.
+    Lost {
+        /// Which cluster.
+        cluster: ClusterName,
+        /// What was tried.
+        detail: String,
+    },
+    /// This host became the owner.
+    Claimed {
+        /// Which cluster.
+        cluster: ClusterName,
+        /// With this epoch.
+        epoch: Epoch,
+    },
+}
+
+/// An answer to a command. One that matches nothing outstanding is discarded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// A command to a driver was carried out or refused.
+    Command {
+        /// Which command.
+        command: CommandId,
+        /// Generation that it was decided for.
+        generation: Generation,
+        /// How it went.
+        result: CommandResult,
+    },
+    /// A strategy has answered.
+    Strategy {
+        /// Which question.
+        consultation: ConsultationId,
+        /// Generation that it was asked for.
+        generation: Generation,
+        /// The answer, not yet believed.
+        result: Result<Outcome, Unavailable>,
+    },
+    /// A gate has answered.
+    Gate {
+        /// Which question.
+        consultation: ConsultationId,
+        /// Generation that it was asked for.
+        generation: Generation,
+        /// The answer.
+        result: Result<Evaluation, Unavailable>,
+    },
+}
+
+/// How a command went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandResult {
+    /// The driver carried it out.
+    Accepted,
+    /// The driver refuses this host for good: another one owns the cluster.
+    Superseded(String),
+    /// The desired total changed; decide again.
+    DesiredChanged,
+    /// It failed; decide again later.
+    Failed(String),
+}

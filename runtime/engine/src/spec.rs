@@ -1,0 +1,48 @@
+//! What a rollout is, fixed at its start.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use wavegate_model::{Cluster, Digest, GateName, Plan, Policy, Release, RolloutId, ServiceName};
+
+/// Policy, fleet and release as resolved when the rollout started, with the plugins by digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Id of the rollout.
+    pub rollout: RolloutId,
+    /// The service that is released.
+    pub service: ServiceName,
+    /// What is rolled out.
+    pub release: Release,
+    /// How.
+    pub policy: Policy,
+    /// Where, in which order.
+    pub plan: Plan,
+    /// All clusters of the plan.
+    pub clusters: Vec<Cluster>,
+    /// What the driver can do.
+    pub capabilities: Capabilities,
+    /// Which components decide and judge.
+    pub pins: Pins,
+}
+
+/// What the driver of a rollout can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Split a site's traffic.
+    pub splits_traffic: bool,
+    /// Run more nodes than desired for a while.
+    pub surges: bool,
+}
+
+/// The plugins of a rollout by digest. A resume loads these bytes and no others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pins {
+    /// The strategy.
+    pub strategy: Digest,
+    /// The strategy's name as it says itself, for people.
+    pub strategy_name: String,
+    /// The gates, by their names in the policy.
+    pub gates: BTreeMap<GateName, Digest>,
+}

@@ -1,0 +1,424 @@
+//! The state of a rollout. Changed by [`crate::apply`] alone.
+
+use crate::command::Effect;
+use crate::fact::{End, FailReason, HoldReason, StopReason};
+use crate::spec::Spec;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use wavegate_model::plugin::{Completed, Evaluation, Phase, PluginState, Subject, Verdict};
+use wavegate_model::{
+    ClusterName, ClusterObservation, CommandId, ConsultationId, DurationMs, Epoch, GateName,
+    Generation, Goal, Release, SiteName, Split, Timestamp, Unavailable,
+};
+
+/// A rollout as all facts so far make it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// What the rollout is; fixed.
+    pub spec: Spec,
+    /// Where it is.
+    pub phase: RolloutPhase,
+    /// When it may not go on without a person, why.
+    pub held: Option<HoldReason>,
+    /// Time that does not count.
+    pub clock: Clock,
+    /// In the plan's order.
+    pub waves: Vec<WaveState>,
+    /// All sites of the plan.
+    pub sites: BTreeMap<SiteName, SiteState>,
+    /// All clusters of the plan.
+    pub clusters: BTreeMap<ClusterName, ClusterState>,
+    /// Every gate that was asked, by what it judged and when.
+    pub gates: BTreeMap<GateKey, GateState>,
+    /// Commands to drivers whose answer has not come.
+    pub outstanding: BTreeMap<CommandId, Effect>,
+    /// Questions to plugins whose answer has not come.
+    pub consultations: BTreeMap<ConsultationId, Asked>,
+    /// Commands below this id were given by an earlier host process.
+    pub resumed_at_command: CommandId,
+    /// The next command's id.
+    pub next_command: CommandId,
+    /// The next question's id.
+    pub next_consultation: ConsultationId,
+    /// Sites that failed, in all.
+    pub failed_sites: u32,
+    /// The last row of the inbox that was taken.
+    pub inbox: u64,
+}
+
+/// Where a rollout is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RolloutPhase {
+    /// Waves go on.
+    Running,
+    /// On the way to the declared end state.
+    Stopping {
+        /// Why.
+        reason: StopReason,
+        /// Sites that go back.
+        sites: BTreeSet<SiteName>,
+    },
+    /// Over.
+    Finished(End),
+}
+
+/// Tells active time: wall-clock time less the time in which nobody could act.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Clock {
+    /// First fact.
+    pub started: Timestamp,
+    /// Last fact.
+    pub last: Timestamp,
+    /// Time paused or without a host, up to the last end of such a time.
+    pub stopped: DurationMs,
+    /// Since when it is paused.
+    pub paused_at: Option<Timestamp>,
+}
+
+impl Clock {
+    /// Active time since the rollout started.
+    pub fn active(&self, now: Timestamp) -> DurationMs {
+        let end = self.paused_at.unwrap_or(now);
+        end.since(self.started).minus(self.stopped)
+    }
+
+    /// The wall-clock instant at which active time will be `active`, if nothing stops it.
+    pub fn wall(&self, active: DurationMs) -> Timestamp {
+        self.started.plus(self.stopped).plus(active)
+    }
+
+    /// Whether somebody paused.
+    pub fn paused(&self) -> bool {
+        self.paused_at.is_some()
+    }
+}
+
+/// A wave.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct WaveState {
+    /// Where it is.
+    pub phase: WavePhase,
+    /// Active time at its start.
+    pub started: DurationMs,
+    /// Whether somebody approved its start.
+    pub approved: bool,
+    /// Index of the next site to start.
+    pub next_site: usize,
+    /// Sites that have started and are not finished.
+    pub in_flight: u32,
+    /// Sites that are finished in whatever way.
+    pub finished: u32,
+    /// Sites that have stayed healthy for the wave's soak, or need not.
+    pub soaked: u32,
+    /// Sites that failed.
+    pub failed: u32,
+}
+
+/// Where a wave is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum WavePhase {
+    /// For the waves it comes after, for approval or for gates.
+    #[default]
+    Waiting,
+    /// Sites start and finish.
+    Running,
+    /// All sites are done; the wave soaks, then its last gates are asked.
+    Soaking,
+    /// Done and soaked.
+    Done,
+}
+
+/// A site.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SiteState {
+    /// Index of its wave.
+    pub wave: usize,
+    /// Its number in the whole plan, from 1.
+    pub number: u32,
+    /// Its clusters.
+    pub clusters: Vec<ClusterName>,
+    /// Where it is.
+    pub phase: SitePhase,
+    /// Whether a command was given for it.
+    pub touched: bool,
+    /// Active time at its start.
+    pub started: DurationMs,
+    /// Its traffic when it started.
+    pub baseline_split: Split,
+    /// Nodes that carried its traffic when it started.
+    pub demand: u32,
+    /// The last split that is known to be in effect.
+    pub split: Split,
+    /// The split of a command that is outstanding.
+    pub intended_split: Option<Split>,
+    /// What the strategy or the rollback wants.
+    pub goal: Option<Goal>,
+    /// Sum of the desired totals that the goal was made for.
+    pub goal_desired: u32,
+    /// What it does while it is being updated.
+    pub step: Step,
+    /// As the strategy named it.
+    pub stage: String,
+    /// Active time at the begin of the stage.
+    pub stage_since: DurationMs,
+    /// The strategy's last reason.
+    pub reason: String,
+    /// The strategy's state.
+    pub strategy: PluginState,
+    /// What was carried out since the strategy's last answer.
+    pub completed: Completed,
+    /// The question to the strategy that is outstanding.
+    pub asked: Option<ConsultationId>,
+    /// The strategy's failures in a row.
+    pub retry: Retry,
+    /// Decisions in a row that left nothing to carry out.
+    pub idle_decisions: u32,
+    /// Commands that are outstanding.
+    pub outstanding: BTreeSet<CommandId>,
+    /// The batch that has not settled.
+    pub batch: Option<BatchState>,
+    /// Refused or failed commands in a row.
+    pub command_retry: Retry,
+    /// Only observations from here on count.
+    pub fresh_after: Timestamp,
+    /// Evidence from here on counts.
+    pub evidence_start: Timestamp,
+    /// Whether the gates after the last batch still have to pass.
+    pub batch_unjudged: bool,
+    /// Healthy time.
+    pub soak: BTreeMap<GateKey, Coverage>,
+    /// Active time at which soaking began.
+    pub soak_since: DurationMs,
+    /// Active time from which the site's time limit counts.
+    pub limit_since: DurationMs,
+    /// Whether it has stayed healthy for its wave's soak.
+    pub wave_soaked: bool,
+    /// Why it failed.
+    pub failure: Option<FailReason>,
+    /// Largest number of nodes that ran the new release at once.
+    pub exposed_nodes: u32,
+}
+
+/// Where a site is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum SitePhase {
+    /// Its turn has not come.
+    #[default]
+    Pending,
+    /// The strategy leads it.
+    Updating,
+    /// The strategy is done, the site must stay healthy.
+    Soaking,
+    /// Done.
+    Done,
+    /// It failed and stays where it is.
+    Failed,
+    /// On the way back.
+    RollingBack,
+    /// Back.
+    RolledBack,
+    /// It could not go back.
+    RollbackFailed,
+    /// Left out.
+    Skipped,
+}
+
+impl SitePhase {
+    /// Whether the site takes one of its wave's places.
+    pub fn in_flight(self) -> bool {
+        matches!(
+            self,
+            Self::Updating | Self::Soaking | Self::Failed | Self::RollingBack
+        )
+    }
+
+    /// Whether nothing more is expected of it.
+    pub fn finished(self) -> bool {
+        matches!(
+            self,
+            Self::Done | Self::RolledBack | Self::RollbackFailed | Self::Skipped
+        )
+    }
+}
+
+/// What a site does while it is being updated.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Step {
+    /// Ask the gates before the site.
+    #[default]
+    Before,
+    /// Ask the strategy.
+    Ask,
+    /// Move to the goal.
+    Move,
+    /// Wait until gates pass.
+    Gates(Vec<GateName>),
+    /// Wait until active time is this.
+    Until(DurationMs),
+    /// Wait for a person.
+    Person(String),
+}
+
+/// A batch that has not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchState {
+    /// In which cluster.
+    pub cluster: ClusterName,
+    /// Nodes on the new release that it leads to.
+    pub new: u32,
+    /// Nodes on the baseline that it leads to.
+    pub baseline: u32,
+    /// Which release gains nodes by it.
+    pub rising: Rising,
+    /// Most nodes of the rising release that were ready so far.
+    pub best_ready: u32,
+    /// Active time of the last progress.
+    pub progress: DurationMs,
+}
+
+/// Which release gains nodes by a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rising {
+    /// The new one.
+    New,
+    /// The baseline.
+    Baseline,
+    /// None: nodes are only removed.
+    Neither,
+}
+
+/// Failures in a row, and when to try again.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Retry {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Not before.
+    pub not_before: Timestamp,
+    /// The last failure.
+    pub why: Option<Box<Unavailable>>,
+    /// The last failure of a command, in words.
+    pub detail: String,
+}
+
+impl Retry {
+    /// 250 ms, doubled with each failure in a row, at most 30 s: quick for a glitch, and a broken
+    /// plugin costs two calls a minute.
+    pub fn delay(failures: u32) -> DurationMs {
+        DurationMs((250_u64 << failures.min(10).saturating_sub(1)).min(30_000))
+    }
+}
+
+/// Healthy time that evidence has covered.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// Active time covered so far.
+    pub covered: DurationMs,
+    /// Active time of the last pass, if no gap came since.
+    pub last_pass: Option<DurationMs>,
+}
+
+/// A cluster.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ClusterState {
+    /// The site it is in.
+    pub site: Option<SiteName>,
+    /// What it is in its site.
+    pub role: String,
+    /// What it ran when the rollout started; none before it was seen.
+    pub baseline: Option<Box<Release>>,
+    /// This host's epoch; none before it was claimed by this host.
+    pub epoch: Option<Epoch>,
+    /// What was seen last.
+    pub seen: Option<Box<ClusterObservation>>,
+    /// Since when it is lost, with what was tried.
+    pub lost: Option<(Timestamp, String)>,
+    /// Whether a command was given for it.
+    pub touched: bool,
+}
+
+/// Which gate, about what, when.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GateKey {
+    /// About what.
+    pub subject: Subject,
+    /// When.
+    pub phase: Phase,
+    /// Which gate of the policy.
+    pub gate: GateName,
+}
+
+/// A gate that was asked.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct GateState {
+    /// Questions since the evidence started.
+    pub attempts: u32,
+    /// Fails in a row.
+    pub fails_in_row: u32,
+    /// Fails in all.
+    pub fails: u32,
+    /// The last verdict for the present evidence, and when.
+    pub last: Option<(Verdict, Timestamp)>,
+    /// The last evaluation, of whatever evidence.
+    pub evaluation: Option<Box<Evaluation>>,
+    /// Not to be asked before.
+    pub due: Timestamp,
+    /// The question that is outstanding.
+    pub asked: Option<ConsultationId>,
+    /// The gate's state.
+    pub state: PluginState,
+    /// Failures in a row to answer at all.
+    pub retry: Retry,
+}
+
+/// Who was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// The strategy, about a site.
+    Strategy(SiteName),
+    /// A gate. Evidence of the answer starts here; an answer for older evidence is void.
+    Gate(GateKey, Timestamp),
+}
+
+impl State {
+    /// The generation of the plan.
+    pub fn generation(&self) -> Generation {
+        self.spec.plan.generation
+    }
+
+    /// A site of the plan.
+    ///
+    /// # Panics
+    /// If the plan has no such site: names of sites come from the plan alone.
+    pub fn site(&self, name: &SiteName) -> &SiteState {
+        self.sites.get(name).expect("the plan has this site")
+    }
+
+    /// A cluster of the plan.
+    ///
+    /// # Panics
+    /// If the plan has no such cluster.
+    pub fn cluster(&self, name: &ClusterName) -> &ClusterState {
+        self.clusters.get(name).expect("the plan has this cluster")
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&self) -> Option<End> {
+        match &self.phase {
+            RolloutPhase::Finished(end) => Some(*end),
+            RolloutPhase::Running | RolloutPhase::Stopping { .. } => None,
+        }
+    }
+
+    /// Whether new sites and batches may start.
+    pub fn may_advance(&self) -> bool {
+        matches!(self.phase, RolloutPhase::Running) && self.held.is_none() && !self.clock.paused()
+    }
+
+    /// Sites for which a command was given, in order.
+    pub fn touched(&self) -> impl Iterator<Item = (&SiteName, &SiteState)> {
+        self.sites.iter().filter(|(_, site)| site.touched)
+    }
+}
