@@ -22,6 +22,7 @@
 //! **Start at** [`FrontDoor`] for the host's side, `process` for the other.
 
 mod client;
+mod door;
 mod pool;
 mod process;
 mod proxy;
@@ -77,8 +78,7 @@ pub struct FrontDoorStatus {
     pub diverted: u64,
     /// Requests that were answered 503, because there was no node or no split.
     pub unrouted: u64,
-    /// Requests that got another node of their share, because a connection failed before
-    /// anything was sent.
+    /// Times that a node took no connection, so that its request went to another of its share.
     pub rechosen: u64,
     /// Requests that their clients gave up too soon to say anything about the node.
     pub abandoned: u64,

@@ -45,7 +45,7 @@ pub(super) struct InFlight(Arc<Node>);
 #[derive(Debug)]
 pub(super) enum SendError {
     /// Not a byte was written: another node can have it.
-    NotSent(Request<Incoming>),
+    NotSent(Box<Request<Incoming>>),
     /// It may have been received; nobody else may get it.
     Lost(hyper::Error),
     /// The client did not send its body to the end.
@@ -106,7 +106,7 @@ impl Node {
         let request = match self.take_idle() {
             None => request,
             Some(connection) => match send_over(connection, request).await {
-                Err(SendError::NotSent(request)) => request,
+                Err(SendError::NotSent(request)) => *request,
                 other => return other,
             },
         };
@@ -114,7 +114,7 @@ impl Node {
             Ok(connection) => send_over(connection, request).await,
             Err(error) => {
                 tracing::debug!(node = self.backend.node, %error, "no connection");
-                Err(SendError::NotSent(request))
+                Err(SendError::NotSent(Box::new(request)))
             }
         }
     }
@@ -169,7 +169,7 @@ async fn send_over(
     match connection.try_send_request(request).await {
         Ok(response) => Ok((response, connection)),
         Err(mut failed) => Err(match failed.take_message() {
-            Some(request) => SendError::NotSent(request),
+            Some(request) => SendError::NotSent(Box::new(request)),
             None if failed.error().is_user() => SendError::ClientGone,
             None => SendError::Lost(failed.into_error()),
         }),

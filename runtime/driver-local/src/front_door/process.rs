@@ -1,5 +1,6 @@
 //! The process itself: arguments, session, lock, sockets, signals.
 
+use super::door::Door;
 use super::server;
 use super::state;
 use std::fs::{self, File};
@@ -82,7 +83,7 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum ProcessError {
+pub(super) enum ProcessError {
     #[error("usage: --dir DIR --listen ADDRESS")]
     Usage,
     #[error("{0} is not a loopback address")]
@@ -124,7 +125,11 @@ fn run(args: impl Iterator<Item = String>) -> Result<(), ProcessError> {
         .enable_all()
         .build()
         .map_err(|error| ProcessError::Io("start the runtime", error))?;
-    runtime.block_on(serve(&dir, listen))
+    runtime.block_on(async {
+        let (stop, _) = watch::channel(false);
+        stop_on_signal(stop.clone())?;
+        serve(&dir, listen, stop).await
+    })
 }
 
 /// The lock lasts as long as the process, and has its pid for whoever must end it.
@@ -150,7 +155,12 @@ fn take_lock(dir: &Path) -> Result<File, ProcessError> {
     Ok(file)
 }
 
-async fn serve(dir: &Path, listen: SocketAddr) -> Result<(), ProcessError> {
+/// Serves until it is told to stop over the control socket or through `stop`.
+pub(super) async fn serve(
+    dir: &Path,
+    listen: SocketAddr,
+    stop: watch::Sender<bool>,
+) -> Result<(), ProcessError> {
     let stored = state::load(dir)?;
     // Clients know the address: with any port to choose from, the one from before comes first.
     let before = stored
@@ -163,12 +173,11 @@ async fn serve(dir: &Path, listen: SocketAddr) -> Result<(), ProcessError> {
     let address = data
         .local_addr()
         .map_err(|error| ProcessError::Listen(wanted, error))?;
-    let (stop, stopped) = watch::channel(());
-    stop_on_signal(stop.clone())?;
-    let door = Arc::new(server::Door::open(dir.to_owned(), address, stored)?);
+    let door = Arc::new(Door::open(dir.to_owned(), address, stored)?);
     let control =
         bind_ctl(dir).map_err(|error| ProcessError::Io("open the control socket", error))?;
-    server::serve(door, data, control, stop, stopped).await;
+    server::serve(door, data, control, stop).await;
+    // What is left is removed by the next one.
     drop(fs::remove_file(ctl_path(dir)));
     Ok(())
 }
@@ -185,7 +194,7 @@ fn bind_ctl(dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn stop_on_signal(stop: watch::Sender<()>) -> Result<(), ProcessError> {
+fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), ProcessError> {
     let io = |error| ProcessError::Io("listen for signals", error);
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
@@ -199,8 +208,7 @@ fn stop_on_signal(stop: watch::Sender<()>) -> Result<(), ProcessError> {
                 _ = hangup.recv() => {}
             }
         }
-        // Nobody to tell means that it stops already.
-        stop.send(()).ok();
+        stop.send_replace(true);
     });
     Ok(())
 }

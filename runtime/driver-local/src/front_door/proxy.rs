@@ -1,7 +1,7 @@
 //! One request: choose a node, pass it on, pass the answer back, count what came of it.
 
+use super::door::Door;
 use super::pool::{Connection, InFlight, SendError};
-use super::server::Door;
 use super::stats::Outcome;
 use super::table::{Routed, Share};
 use super::{NODE_HEADER, RELEASE_HEADER};
@@ -95,7 +95,7 @@ async fn pass_on(
             }
             Ok(Err(SendError::NotSent(back))) => {
                 door.rechosen.fetch_add(1, Ordering::Relaxed);
-                request = back;
+                request = *back;
                 continue;
             }
             Ok(Err(SendError::ClientGone)) => {

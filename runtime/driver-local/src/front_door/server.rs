@@ -1,32 +1,20 @@
 //! The two servers of the process: one for the site's requests, one that steers.
 
-use super::pool::Node;
-use super::proxy;
-use super::state::{self, StateError, Stored};
-use super::stats::{Outcome, Stats};
-use super::table::{Table, Turns};
+use super::door::Door;
 use super::wire::{self, Refusal};
-use super::{BackendRole, BackendStatus, FrontDoorStatus};
-use arc_swap::ArcSwap;
+use super::{process, proxy};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
-use wavegate_model::observation::Stamp;
-use wavegate_model::{ClusterName, Digest, Permille, Timestamp};
 
 /// Connections of clients. Each needs two files, one more for a kept connection; the limit of
 /// files is raised as far as the system lets us.
@@ -37,345 +25,22 @@ const FILES_RESERVED: usize = 64;
 const CONTROLS_MAX: usize = 64;
 /// For an answer on the control socket to be read when the process stops.
 const CONTROL_TIME_MAX: Duration = Duration::from_secs(1);
+/// For a host to say what it wants.
+const CONTROL_HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// A client's connection without a request; longer than common clients keep theirs.
 const CLIENT_IDLE_MAX: Duration = Duration::from_secs(75);
 /// The head of a request; common servers allow 8 to 64 KiB.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// As for a driver: no cluster on one machine has more.
-const NODES_PER_CLUSTER_MAX: usize = 1000;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
-
-/// What the process knows and does.
-pub(super) struct Door {
-    dir: PathBuf,
-    listen: SocketAddr,
-    pub(super) table: ArcSwap<Table>,
-    pub(super) turns: Turns,
-    /// What is on disk. Held during a change, so that changes come one after the other.
-    stored: tokio::sync::Mutex<Stored>,
-    /// Taken out, with requests in flight.
-    leaving: Mutex<Vec<Arc<Node>>>,
-    stats: Mutex<Stats>,
-    pub(super) diverted: AtomicU64,
-    pub(super) unrouted: AtomicU64,
-    pub(super) rechosen: AtomicU64,
-    pub(super) abandoned: AtomicU64,
-}
-
-impl Door {
-    /// Goes on where the stored state left off.
-    pub(super) fn open(
-        dir: PathBuf,
-        listen: SocketAddr,
-        stored: Stored,
-    ) -> Result<Self, StateError> {
-        let stored = Stored {
-            listen: Some(listen),
-            ..stored
-        };
-        state::store(&dir, &stored)?;
-        let table = Table::default().next(&stored);
-        Ok(Self {
-            dir,
-            listen,
-            table: ArcSwap::from_pointee(table),
-            turns: Turns::default(),
-            stored: tokio::sync::Mutex::new(stored),
-            leaving: Mutex::default(),
-            stats: Mutex::default(),
-            diverted: AtomicU64::new(0),
-            unrouted: AtomicU64::new(0),
-            rechosen: AtomicU64::new(0),
-            abandoned: AtomicU64::new(0),
-        })
-    }
-
-    pub(super) fn record(
-        &self,
-        target: &(ClusterName, Digest),
-        latency: Duration,
-        outcome: Outcome,
-    ) {
-        lock(&self.stats).record(target, now(), latency, outcome);
-    }
-
-    /// Changes the state: on disk first, then in the table, in one step.
-    async fn change(
-        &self,
-        change: impl FnOnce(&mut Stored) -> Result<(), Refusal> + Send,
-    ) -> Result<(), Refusal> {
-        let mut stored = self.stored.lock().await;
-        let mut next = stored.clone();
-        change(&mut next)?;
-        if next == *stored {
-            return Ok(());
-        }
-        let (dir, written) = (self.dir.clone(), next.clone());
-        let write = tokio::task::spawn_blocking(move || state::store(&dir, &written)).await;
-        let write = write.map_err(|error| error.to_string());
-        if let Err(detail) = write.and_then(|done| done.map_err(|error| error.to_string())) {
-            return Err(Refusal::NotPersisted { detail });
-        }
-        *stored = next;
-        let before = self.table.load_full();
-        let table = Arc::new(before.next(&stored));
-        self.table.store(Arc::clone(&table));
-        let mut leaving = lock(&self.leaving);
-        leaving.retain(|node| node.in_flight() > 0);
-        for node in before
-            .nodes
-            .iter()
-            .filter(|node| !table.nodes.iter().any(|kept| Arc::ptr_eq(kept, node)))
-        {
-            node.retire();
-            leaving.push(Arc::clone(node));
-        }
-        Ok(())
-    }
-
-    async fn set_backends(
-        &self,
-        wire::SetBackends {
-            cluster,
-            mut backends,
-        }: wire::SetBackends,
-    ) -> Result<(), Refusal> {
-        check_count("nodes in a cluster", backends.len(), NODES_PER_CLUSTER_MAX)?;
-        backends.sort();
-        backends.dedup();
-        self.change(|stored| {
-            if backends.is_empty() {
-                stored.backends.remove(&cluster);
-            } else {
-                stored.backends.insert(cluster, backends);
-            }
-            check_count(
-                "clusters",
-                stored.backends.len(),
-                wavegate_model::limits::CLUSTERS_PER_SITE_MAX,
-            )
-        })
-        .await
-    }
-
-    async fn drain(
-        &self,
-        wire::Drain {
-            cluster,
-            nodes,
-            timeout_ms,
-        }: wire::Drain,
-    ) -> Result<(), Refusal> {
-        let is_named = |name: &String| nodes.contains(name);
-        self.change(|stored| {
-            if let Some(backends) = stored.backends.get_mut(&cluster) {
-                backends.retain(|backend| !is_named(&backend.node));
-                if backends.is_empty() {
-                    stored.backends.remove(&cluster);
-                }
-            }
-            Ok(())
-        })
-        .await?;
-        let leaving: Vec<Arc<Node>> = lock(&self.leaving)
-            .iter()
-            .filter(|node| node.cluster == cluster && is_named(&node.backend.node))
-            .cloned()
-            .collect();
-        let all_finished = async {
-            for node in &leaving {
-                node.finished().await;
-            }
-        };
-        if tokio::time::timeout(Duration::from_millis(timeout_ms), all_finished)
-            .await
-            .is_ok()
-        {
-            return Ok(());
-        }
-        match leaving.iter().map(|node| node.in_flight()).sum() {
-            0 => Ok(()),
-            in_flight => Err(Refusal::NotDrained {
-                in_flight,
-                timeout_ms,
-            }),
-        }
-    }
-
-    async fn set_split(
-        &self,
-        wire::SetSplit { stamps, split }: wire::SetSplit,
-    ) -> Result<(), Refusal> {
-        if split.total() != Permille::ALL {
-            return Err(Refusal::WrongTotal {
-                total: split.total().0,
-            });
-        }
-        check_count(
-            "stamps",
-            stamps.len(),
-            wavegate_model::limits::CLUSTERS_PER_SITE_MAX,
-        )?;
-        self.change(|stored| {
-            for (cluster, stamp) in &stamps {
-                match stored.stamps.get(cluster) {
-                    Some(current) if stamp < current => {
-                        let (cluster, stamp, current) = (cluster.clone(), *stamp, *current);
-                        return Err(Refusal::Stale {
-                            cluster,
-                            stamp,
-                            current,
-                        });
-                    }
-                    Some(_) | None => {}
-                }
-            }
-            if split == stored.split {
-                stored.stamps.extend(stamps);
-                return Ok(());
-            }
-            let touched = stored
-                .split
-                .shares()
-                .iter()
-                .chain(split.shares())
-                .map(|share| &share.cluster);
-            let unstamped = touched
-                .filter(|cluster| !stamps.iter().any(|(stamped, _)| stamped == *cluster))
-                .next();
-            let first = stored.split.is_empty() && stamps.is_empty();
-            if let Some(cluster) = unstamped
-                && !first
-            {
-                return Err(Refusal::Unstamped {
-                    cluster: cluster.clone(),
-                });
-            }
-            let is_known =
-                |(cluster, stamp): &(ClusterName, Stamp)| stored.stamps.get(cluster) == Some(stamp);
-            if !first && stamps.iter().all(is_known) {
-                return Err(Refusal::Conflict);
-            }
-            stored.stamps.extend(stamps);
-            stored.split = split;
-            Ok(())
-        })
-        .await
-    }
-
-    async fn status(&self) -> FrontDoorStatus {
-        // Waits for a change that is under way, so that split and stamps belong together.
-        let stored = self.stored.lock().await;
-        let table = self.table.load();
-        let leaving: Vec<Arc<Node>> = lock(&self.leaving)
-            .iter()
-            .filter(|node| node.in_flight() > 0)
-            .cloned()
-            .collect();
-        let serving = table.nodes.iter().map(|node| (node, BackendRole::Serving));
-        let leaving = leaving.iter().map(|node| (node, BackendRole::Leaving));
-        let backends = serving.chain(leaving).map(|(node, role)| BackendStatus {
-            cluster: node.cluster.clone(),
-            backend: node.backend.clone(),
-            in_flight: node.in_flight(),
-            role,
-        });
-        FrontDoorStatus {
-            pid: std::process::id(),
-            listen: self.listen,
-            split: stored.split.clone(),
-            stamps: stored.stamps.clone(),
-            backends: backends.collect(),
-            diverted: self.diverted.load(Ordering::Relaxed),
-            unrouted: self.unrouted.load(Ordering::Relaxed),
-            rechosen: self.rechosen.load(Ordering::Relaxed),
-            abandoned: self.abandoned.load(Ordering::Relaxed),
-        }
-    }
-
-    fn sweep(&self) {
-        self.table.load().nodes.iter().for_each(|node| node.sweep());
-        lock(&self.leaving).retain(|node| node.in_flight() > 0);
-        lock(&self.stats).expire(now());
-    }
-
-    /// Answers one control request.
-    async fn steer(
-        &self,
-        path: &str,
-        body: &[u8],
-        stop: &watch::Sender<()>,
-    ) -> Result<Vec<u8>, Refusal> {
-        match path {
-            wire::SET_BACKENDS => answer(self.set_backends(read(body)?).await?),
-            wire::DRAIN => answer(self.drain(read(body)?).await?),
-            wire::SET_SPLIT => answer(self.set_split(read(body)?).await?),
-            wire::STATUS => answer(self.status().await),
-            wire::TOTALS => answer(lock(&self.stats).totals()),
-            wire::STATS => {
-                let wire::Stats {
-                    cluster,
-                    release,
-                    since,
-                } = read(body)?;
-                answer(lock(&self.stats).since(&(cluster, release), since))
-            }
-            wire::STOP => {
-                // Nobody to tell means that it stops already.
-                stop.send(()).ok();
-                answer(())
-            }
-            _ => Err(Refusal::NotUnderstood {
-                detail: format!("there is nothing at {path}"),
-            }),
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Whoever panicked with the lock left counts or a list behind, which are whole at any moment.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn check_count(what: &str, found: usize, limit: usize) -> Result<(), Refusal> {
-    if found <= limit {
-        Ok(())
-    } else {
-        Err(Refusal::TooMany {
-            what: what.to_owned(),
-            found,
-            limit,
-        })
-    }
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal::NotUnderstood {
-        detail: error.to_string(),
-    })
-}
-
-fn answer<T: Serialize>(value: T) -> Result<Vec<u8>, Refusal> {
-    serde_json::to_vec(&value).map_err(|error| Refusal::NotUnderstood {
-        detail: error.to_string(),
-    })
-}
 
 /// Serves until it is stopped, then lets requests finish within the time limit.
 pub(super) async fn serve(
     door: Arc<Door>,
     data: TcpListener,
     control: UnixListener,
-    stop: watch::Sender<()>,
-    mut stopped: watch::Receiver<()>,
+    stop: watch::Sender<bool>,
 ) {
+    let mut stopped = stop.subscribe();
     let controls = Arc::new(Semaphore::new(CONTROLS_MAX));
     let steering = tokio::spawn(serve_control(
         Arc::clone(&door),
@@ -388,10 +53,9 @@ pub(super) async fn serve(
     let connections = Arc::new(Semaphore::new(limit));
     tokio::select! {
         () = serve_data(door, data, stopped.clone(), Arc::clone(&connections)) => {}
-        // An error means that nobody can stop it any more, which is a stop too.
-        _ = stopped.changed() => {}
+        () = told(&mut stopped) => {}
     }
-    all_returned(&connections, limit, super::process::STOP_TIME_MAX).await;
+    all_returned(&connections, limit, process::STOP_TIME_MAX).await;
     all_returned(&controls, CONTROLS_MAX, CONTROL_TIME_MAX).await;
     steering.abort();
     sweeping.abort();
@@ -401,6 +65,11 @@ pub(super) async fn serve(
 async fn all_returned(permits: &Semaphore, count: usize, limit: Duration) {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     drop(tokio::time::timeout(limit, permits.acquire_many(count)).await);
+}
+
+/// Returns when it is told to stop. Nobody left to tell is a stop too.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    stopped.wait_for(|stop| *stop).await.map(drop).ok();
 }
 
 async fn sweep(door: Arc<Door>) {
@@ -435,7 +104,7 @@ fn connections_max() -> usize {
 async fn serve_data(
     door: Arc<Door>,
     listener: TcpListener,
-    stopped: watch::Receiver<()>,
+    stopped: watch::Receiver<bool>,
     connections: Arc<Semaphore>,
 ) {
     loop {
@@ -467,7 +136,7 @@ async fn serve_data(
             );
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                _ = stopped.changed() => {
+                () = told(&mut stopped) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -483,7 +152,7 @@ async fn serve_data(
 async fn serve_control(
     door: Arc<Door>,
     listener: UnixListener,
-    stop: watch::Sender<()>,
+    stop: watch::Sender<bool>,
     controls: Arc<Semaphore>,
 ) {
     loop {
@@ -501,10 +170,11 @@ async fn serve_control(
         tokio::spawn(async move {
             let service = service_fn(move |request| {
                 // In a task of its own: a host that goes away does not cut a change in two.
-                let handled = tokio::spawn(control(Arc::clone(&door), stop.clone(), request));
-                async move { handled.await }
+                tokio::spawn(control(Arc::clone(&door), stop.clone(), request))
             });
             let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(CONTROL_HEAD_TIME_MAX)
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await {
@@ -523,7 +193,7 @@ async fn rest_after(error: &io::Error) {
 
 async fn control(
     door: Arc<Door>,
-    stop: watch::Sender<()>,
+    stop: watch::Sender<bool>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
