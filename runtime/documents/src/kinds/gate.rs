@@ -1,0 +1,311 @@
+//! The parts of a policy that name plugins: the strategy and the gates.
+
+use crate::defaults;
+use crate::diagnostic::{Code, Diagnostic, quoted};
+use crate::fields::{Cx, Fields, Spot, entries, list, spot};
+use crate::node::{Node, Value};
+use crate::source::Place;
+use crate::values;
+use std::collections::{BTreeMap, BTreeSet};
+use wavegate_model::limits::CallLimits;
+use wavegate_model::plugin::Phase;
+use wavegate_model::policy::{GateBudget, GateUse, OnUnavailable, PluginRef, StrategyUse};
+use wavegate_model::{DurationMs, GateName, SlotName, SourceName};
+
+const PHASES: &[(&str, Phase)] = &[
+    ("beforeWave", Phase::BeforeWave),
+    ("beforeSite", Phase::BeforeSite),
+    ("afterBatch", Phase::AfterBatch),
+    ("soak", Phase::Soak),
+    ("afterWave", Phase::AfterWave),
+    ("continuous", Phase::Continuous),
+];
+const ON_UNAVAILABLE: &[(&str, OnUnavailable)] =
+    &[("hold", OnUnavailable::Hold), ("fail", OnUnavailable::Fail)];
+/// No gate is asked more often: an evaluation takes milliseconds, and its evidence seconds.
+const INTERVAL_MIN: DurationMs = DurationMs(100);
+
+/// Where something that a plugin or driver checks stands, and the part that it sees.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigSpot {
+    /// Its key.
+    pub(crate) place: Place,
+    /// None if it was left out, and the default `{}` is meant.
+    pub(crate) node: Option<Node>,
+    /// `config`, `connection` or `artifact`.
+    pub(crate) what: &'static str,
+}
+
+/// The places of a gate.
+#[derive(Debug)]
+pub(crate) struct GateSpots {
+    pub(crate) name: Place,
+    pub(crate) slots: BTreeMap<SlotName, Place>,
+    pub(crate) config: ConfigSpot,
+    pub(crate) plugin: Place,
+}
+
+/// The places of a strategy.
+#[derive(Debug)]
+pub(crate) struct StrategySpots {
+    pub(crate) config: ConfigSpot,
+    pub(crate) plugin: Place,
+}
+
+pub(super) fn strategy(cx: Cx<'_>, node: &Node) -> Option<(StrategyUse, StrategySpots)> {
+    let mut fields = Fields::open(cx, node, "strategy")?;
+    let plugin = fields.required("plugin", spot(plugin));
+    let config = config(cx, &mut fields);
+    let limits = fields.or("limits", defaults::CALL_LIMITS, limits);
+    fields.finish(&[])?;
+    let (plugin, (json, config)) = (plugin?, config?);
+    let used = StrategyUse {
+        plugin: plugin.value,
+        config: json,
+        limits: limits?,
+    };
+    Some((
+        used,
+        StrategySpots {
+            config,
+            plugin: plugin.place,
+        },
+    ))
+}
+
+/// Gates, sorted by name.
+pub(super) fn gates(cx: Cx<'_>, node: &Node) -> Option<Vec<(GateUse, GateSpots)>> {
+    let mut sorted: BTreeMap<GateName, (GateUse, GateSpots)> = BTreeMap::new();
+    let mut good = true;
+    for (gate, spots) in list(gate)(cx, node)? {
+        if let Some((_, first)) = sorted.get(&gate.name) {
+            good = false;
+            let message = format!("two gates are called `{}`", gate.name);
+            let problem = Diagnostic::error(Code::Duplicate, message).at(spots.name, "again");
+            cx.problems.push(problem.see(first.name.clone(), "first"));
+        } else {
+            sorted.insert(gate.name.clone(), (gate, spots));
+        }
+    }
+    good.then(|| sorted.into_values().collect())
+}
+
+fn gate(cx: Cx<'_>, node: &Node) -> Option<(GateUse, GateSpots)> {
+    let mut fields = Fields::open(cx, node, "gate")?;
+    let name = fields.required("name", spot(values::name::<GateName>));
+    let plugin = fields.required("plugin", spot(plugin));
+    let config = config(cx, &mut fields);
+    let phases = fields.required("phases", phases);
+    let interval = fields.or("interval", defaults::GATE_INTERVAL, interval);
+    let slots = fields.or("slots", BTreeMap::new(), slots);
+    let budget = fields.or("budget", defaults::GATE_BUDGET, budget);
+    let min_samples = fields.or(
+        "minSamples",
+        defaults::GATE_MIN_SAMPLES,
+        values::whole(0, 1_000_000),
+    );
+    let on_unavailable = fields.or(
+        "onUnavailable",
+        defaults::GATE_ON_UNAVAILABLE,
+        values::choice(ON_UNAVAILABLE),
+    );
+    let limits = fields.or("limits", defaults::CALL_LIMITS, limits);
+    fields.finish(&["clusters", "waves"])?;
+    let (name, plugin, (json, config), slots) = (name?, plugin?, config?, slots?);
+    let gate = GateUse {
+        name: name.value,
+        plugin: plugin.value,
+        config: json,
+        phases: phases?,
+        interval: interval?,
+        slots: slots
+            .iter()
+            .map(|(slot, source)| (slot.clone(), source.value.clone()))
+            .collect(),
+        budget: budget?,
+        min_samples: min_samples?,
+        on_unavailable: on_unavailable?,
+        limits: limits?,
+    };
+    let slots = slots
+        .into_iter()
+        .map(|(slot, source)| (slot, source.place))
+        .collect();
+    Some((
+        gate,
+        GateSpots {
+            name: name.place,
+            slots,
+            config,
+            plugin: plugin.place,
+        },
+    ))
+}
+
+fn config(cx: Cx<'_>, fields: &mut Fields<'_, '_>) -> Option<(String, ConfigSpot)> {
+    let place = fields.place();
+    match fields.entry("config") {
+        None => Some((
+            "{}".into(),
+            ConfigSpot {
+                place,
+                node: None,
+                what: "config",
+            },
+        )),
+        Some((key, block)) => {
+            let spot = ConfigSpot {
+                place: cx.place(key),
+                node: Some(block.clone()),
+                what: "config",
+            };
+            Some((values::json_map(cx, block)?, spot))
+        }
+    }
+}
+
+fn plugin(cx: Cx<'_>, node: &Node) -> Option<PluginRef> {
+    if let Value::Text(text) = &node.value {
+        let hint = if text.contains(['/', '.']) {
+            format!("`{{file: {text}}}`")
+        } else {
+            format!("`{{shipped: {text}}}`")
+        };
+        return cx.wrong_type(
+            node,
+            "a map that says where the plugin is",
+            Some(format!("write {hint}")),
+        );
+    }
+    let mut fields = Fields::open(cx, node, "plugin")?;
+    let shipped = fields.optional("shipped", values::text);
+    let file = fields.optional("file", values::text);
+    let place = fields.place();
+    fields.finish(&["digest", "oci", "ref"])?;
+    match (shipped?, file?) {
+        (Some(name), None) => Some(PluginRef::Shipped(name)),
+        (None, Some(file)) => Some(PluginRef::File(file)),
+        _ => {
+            let message = "a plugin has exactly one of `shipped` and `file`";
+            cx.fail(Diagnostic::error(Code::BadValue, message).at(place, ""))
+        }
+    }
+}
+
+fn phases(cx: Cx<'_>, node: &Node) -> Option<BTreeSet<Phase>> {
+    let phases = list(spot(values::choice(PHASES)))(cx, node)?;
+    if phases.is_empty() {
+        let words: Vec<&str> = PHASES.iter().map(|(word, _)| *word).collect();
+        let hint = format!("list at least one of {}", crate::suggest::one_of(&words));
+        return cx.bad_value(node, "a gate without phases is never asked", Some(hint));
+    }
+    let mut out = BTreeSet::new();
+    for phase in phases {
+        if !out.insert(phase.value) {
+            let problem = Diagnostic::error(Code::Duplicate, "the phase is there twice");
+            cx.problems.push(problem.at(phase.place, "again"));
+            return None;
+        }
+    }
+    Some(out)
+}
+
+fn interval(cx: Cx<'_>, node: &Node) -> Option<DurationMs> {
+    let interval = values::duration(cx, node)?;
+    if interval < INTERVAL_MIN {
+        return cx.bad_value(
+            node,
+            format!("the interval is shorter than {INTERVAL_MIN}"),
+            None,
+        );
+    }
+    Some(interval)
+}
+
+fn slots(cx: Cx<'_>, node: &Node) -> Option<BTreeMap<SlotName, Spot<SourceName>>> {
+    let mut out = Some(BTreeMap::new());
+    for (_, key, value) in entries(cx, node, "a map from slots to sources")? {
+        let slot = values::key_name::<SlotName>(cx, key);
+        let source = spot(values::document_name)(cx, value);
+        match (slot, source, &mut out) {
+            (Some(slot), Some(source), Some(out)) => {
+                out.insert(
+                    slot,
+                    Spot {
+                        value: SourceName::new(source.value),
+                        place: source.place,
+                    },
+                );
+            }
+            _ => out = None,
+        }
+    }
+    out
+}
+
+fn budget(cx: Cx<'_>, node: &Node) -> Option<GateBudget> {
+    let mut fields = Fields::open(cx, node, "`budget`")?;
+    let consecutive = fields.or(
+        "consecutive",
+        defaults::GATE_BUDGET.consecutive,
+        values::whole(0, 1000),
+    );
+    let total = fields.or(
+        "total",
+        defaults::GATE_BUDGET.total,
+        values::whole(0, 100_000),
+    );
+    fields.finish(&[])?;
+    let (consecutive, total) = (consecutive?, total?);
+    if consecutive > total {
+        let message = format!("{consecutive} fails in a row are allowed, but only {total} in all");
+        let hint = format!("`total` is at least `consecutive`: `total: {consecutive}`");
+        return cx.bad_value(node, message, Some(hint));
+    }
+    Some(GateBudget { consecutive, total })
+}
+
+fn limits(cx: Cx<'_>, node: &Node) -> Option<CallLimits> {
+    let most = defaults::CALL_LIMITS;
+    let mut fields = Fields::open(cx, node, "`limits`")?;
+    let fuel = fields.or("fuel", most.fuel, |cx, node| {
+        tightened(cx, node, values::whole64(cx, node)?, most.fuel, "")
+    });
+    let time = fields.or("time", most.time, |cx, node| {
+        let time = values::duration_above_zero(cx, node)?;
+        tightened(cx, node, time.0, most.time.0, " ms").map(DurationMs)
+    });
+    let bytes = |most: u64| {
+        move |cx: Cx<'_>, node: &Node| tightened(cx, node, values::bytes(cx, node)?, most, " bytes")
+    };
+    let memory_bytes = fields.or("memory", most.memory_bytes, bytes(most.memory_bytes));
+    let result_bytes = fields.or("result", most.result_bytes, bytes(most.result_bytes));
+    let log_bytes = fields.or("log", most.log_bytes, bytes(most.log_bytes));
+    fields.finish(&["tables", "handles"])?;
+    Some(CallLimits {
+        fuel: fuel?,
+        time: time?,
+        memory_bytes: memory_bytes?,
+        result_bytes: result_bytes?,
+        log_bytes: log_bytes?,
+    })
+}
+
+/// A policy can tighten a limit of the host, never widen it.
+fn tightened(cx: Cx<'_>, node: &Node, value: u64, most: u64, unit: &str) -> Option<u64> {
+    if value == 0 {
+        return cx.bad_value(node, "with a limit of 0 every call would end at once", None);
+    }
+    if value > most {
+        let written = cx.source.text.get(node.range()).unwrap_or_default();
+        let message = format!("{} is more than the host allows", quoted(written));
+        return cx.bad_value(
+            node,
+            message,
+            Some(format!(
+                "a policy can only tighten limits; this one is {most}{unit}"
+            )),
+        );
+    }
+    Some(value)
+}

@@ -1,0 +1,254 @@
+//! `Source`: where evidence comes from, and who may use it.
+
+use crate::defaults;
+use crate::diagnostic::{Code, Diagnostic, quoted};
+use crate::fields::{Cx, Fields, Spot, list, not_built};
+use crate::node::{Node, Value};
+use crate::values;
+use std::collections::BTreeMap;
+use wavegate_model::source::{
+    Auth, Endpoint, Grant, HttpSource, PrometheusSource, SecretRef, SourceKind, Tls,
+};
+use wavegate_model::{Digest, PolicyName, SourceName, SourceSpec};
+
+#[derive(Debug)]
+pub(crate) struct SourceDoc {
+    pub(crate) name: Spot<String>,
+    pub(crate) spec: SourceSpec,
+}
+
+type Grants = (Grant<PolicyName>, Grant<Digest>);
+
+impl SourceDoc {
+    pub(super) fn read(cx: Cx<'_>, name: Option<Spot<String>>, spec: &Node) -> Option<Self> {
+        let mut fields = Fields::open(cx, spec, "Source")?;
+        let probe = fields.optional("probe", probe);
+        let prometheus = fields.optional("prometheus", prometheus);
+        let http = fields.optional("http", http);
+        let grants = fields.optional("grants", grants);
+        let place = fields.place();
+        let finished = fields.finish(&[]);
+        let kinds: Vec<SourceKind> = [probe?, prometheus?, http?].into_iter().flatten().collect();
+        let (grants, name) = (grants?, name?);
+        finished?;
+        let Ok([kind]) = <[SourceKind; 1]>::try_from(kinds) else {
+            let message = "a source is of exactly one kind: `probe`, `prometheus` or `http`";
+            return cx.fail(Diagnostic::error(Code::BadValue, message).at(place, "in this source"));
+        };
+        // What a driver sees of its own nodes is no secret. A server with credentials is.
+        let (policies, plugins) = match (grants, &kind) {
+            (Some(grants), _) => grants,
+            (None, SourceKind::Probe) => (Grant::Any, Grant::Any),
+            (None, SourceKind::Prometheus(_) | SourceKind::Http(_)) => {
+                let problem = Diagnostic::error(
+                    Code::MissingField,
+                    "this source does not say who may use it",
+                );
+                let hint = "add `grants: {policies: [..]}`, or `grants: {policies: any}`";
+                return cx.fail(problem.at(place, "`grants` is missing here").hint(hint));
+            }
+        };
+        let source = SourceName::new(name.value.as_str());
+        Some(Self {
+            name,
+            spec: SourceSpec {
+                name: source,
+                kind,
+                policies,
+                plugins,
+            },
+        })
+    }
+}
+
+fn grants(cx: Cx<'_>, node: &Node) -> Option<Grants> {
+    let mut fields = Fields::open(cx, node, "`grants`")?;
+    let policies = fields.or("policies", Grant::Any, |cx, node| {
+        grant(cx, node, |cx, node| {
+            Some(PolicyName::new(values::document_name(cx, node)?))
+        })
+    });
+    let plugins = fields.or("plugins", Grant::Any, |cx, node| {
+        grant(cx, node, values::digest)
+    });
+    fields.finish(&[])?;
+    Some((policies?, plugins?))
+}
+
+fn grant<T: Ord>(
+    cx: Cx<'_>,
+    node: &Node,
+    read: fn(Cx<'_>, &Node) -> Option<T>,
+) -> Option<Grant<T>> {
+    match &node.value {
+        Value::Text(text) if text == "any" => Some(Grant::Any),
+        Value::List(_) => Some(Grant::Only(list(read)(cx, node)?.into_iter().collect())),
+        _ => cx.wrong_type(node, "a list or `any`", None),
+    }
+}
+
+fn probe(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
+    Fields::open(cx, node, "`probe` source")?.finish(&[])?;
+    Some(SourceKind::Probe)
+}
+
+fn prometheus(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
+    let mut fields = Fields::open(cx, node, "`prometheus` source")?;
+    let endpoint = endpoint(&mut fields);
+    let labels = fields.or("labels", BTreeMap::new(), values::labels);
+    let range_max = fields.or(
+        "maxRange",
+        defaults::SOURCE_RANGE_MAX,
+        values::duration_above_zero,
+    );
+    let series_max = fields.or(
+        "maxSeries",
+        defaults::SOURCE_SERIES_MAX,
+        values::whole(1, 100_000),
+    );
+    fields.finish(&["perCluster"])?;
+    Some(SourceKind::Prometheus(PrometheusSource {
+        endpoint: endpoint?,
+        labels: labels?,
+        range_max: range_max?,
+        series_max: series_max?,
+    }))
+}
+
+fn http(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
+    let mut fields = Fields::open(cx, node, "`http` source")?;
+    let endpoint = endpoint(&mut fields);
+    let paths = fields.required("paths", list(path));
+    let body_bytes_max = fields.or("maxBody", defaults::SOURCE_BODY_BYTES_MAX, values::bytes);
+    fields.finish(&["perCluster", "headers"])?;
+    Some(SourceKind::Http(HttpSource {
+        endpoint: endpoint?,
+        paths: paths?,
+        body_bytes_max: body_bytes_max?,
+    }))
+}
+
+fn path(cx: Cx<'_>, node: &Node) -> Option<String> {
+    let path = values::text(cx, node)?;
+    if !path.starts_with('/') {
+        return cx.bad_value(
+            node,
+            format!("{} does not begin with `/`", quoted(&path)),
+            None,
+        );
+    }
+    if path.trim_end_matches('*').contains('*') || path.ends_with("**") {
+        return cx.bad_value(node, "a `*` may only stand at the end of a path", None);
+    }
+    Some(path)
+}
+
+fn endpoint(fields: &mut Fields<'_, '_>) -> Option<Endpoint> {
+    let address = fields.required("address", address);
+    let timeout = fields.or(
+        "timeout",
+        defaults::SOURCE_TIMEOUT,
+        values::duration_above_zero,
+    );
+    let auth = fields.or("auth", Auth::None, auth);
+    let tls = fields.optional("tls", tls);
+    Some(Endpoint {
+        address: address?,
+        timeout: timeout?,
+        auth: auth?,
+        tls: tls?,
+    })
+}
+
+fn address(cx: Cx<'_>, node: &Node) -> Option<String> {
+    let address = values::text(cx, node)?;
+    let rest = address
+        .strip_prefix("http://")
+        .or_else(|| address.strip_prefix("https://"));
+    let Some(rest) = rest else {
+        let message = format!(
+            "{} does not begin with `http://` or `https://`",
+            quoted(&address)
+        );
+        return cx.bad_value(node, message, None);
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    if host.is_empty() {
+        return cx.bad_value(node, format!("{} has no host", quoted(&address)), None);
+    }
+    if host.contains('@') {
+        let hint = Some("say it with `auth`, which names a file or an environment variable".into());
+        return cx.bad_value(node, "an address holds no credentials", hint);
+    }
+    if address.contains(['?', '#', ' ']) {
+        return cx.bad_value(
+            node,
+            "an address ends with its path, without query and fragment",
+            None,
+        );
+    }
+    Some(address)
+}
+
+fn auth(cx: Cx<'_>, node: &Node) -> Option<Auth> {
+    let mut fields = Fields::open(cx, node, "`auth`")?;
+    let bearer = fields.optional("bearer", secret);
+    let basic = fields.optional("basic", basic);
+    fields.finish(&["oauth2"])?;
+    match (bearer?, basic?) {
+        (Some(token), None) => Some(Auth::Bearer(token)),
+        (None, Some(basic)) => Some(basic),
+        _ => cx.bad_value(node, "`auth` has exactly one of `bearer` and `basic`", None),
+    }
+}
+
+fn basic(cx: Cx<'_>, node: &Node) -> Option<Auth> {
+    let mut fields = Fields::open(cx, node, "`basic`")?;
+    let username = fields.required("username", values::text);
+    let password = fields.required("password", secret);
+    fields.finish(&[])?;
+    Some(Auth::Basic {
+        username: username?,
+        password: password?,
+    })
+}
+
+fn secret(cx: Cx<'_>, node: &Node) -> Option<SecretRef> {
+    if let Value::Text(_) = node.value {
+        // The text may be the secret itself: it is neither quoted nor shown.
+        let message = "a secret is not written into a document";
+        let hint = "name where it is: `{env: NAME}` or `{file: path}`";
+        let start = node.range().start;
+        let problem = Diagnostic::error(Code::BadValue, message).hint(hint);
+        return cx.fail(problem.at_hidden(cx.range(start..start)));
+    }
+    let mut fields = Fields::open(cx, node, "secret")?;
+    let env = fields.optional("env", values::text);
+    let file = fields.optional("file", values::text);
+    fields.finish(&["command", "kubernetes"])?;
+    match (env?, file?) {
+        (Some(env), None) => Some(SecretRef::Env(env)),
+        (None, Some(file)) => Some(SecretRef::File(file)),
+        _ => cx.bad_value(node, "a secret has exactly one of `env` and `file`", None),
+    }
+}
+
+fn tls(cx: Cx<'_>, node: &Node) -> Option<Tls> {
+    let mut fields = Fields::open(cx, node, "`tls`")?;
+    let ca = fields.optional("ca", values::text);
+    let certificate = fields.optional("certificate", values::text);
+    let key = fields.optional("key", values::text);
+    let refused = fields.entry("insecureSkipVerify");
+    fields.finish(&["serverName"])?;
+    if let Some((key, _)) = refused {
+        cx.problems
+            .push(not_built("going without verification", cx.place(key)));
+        return None;
+    }
+    let identity = match (certificate?, key?) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => return cx.bad_value(node, "`certificate` and `key` go together", None),
+    };
+    Some(Tls { ca: ca?, identity })
+}

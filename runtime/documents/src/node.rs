@@ -1,0 +1,225 @@
+//! YAML as a tree in which every node knows its bytes.
+//!
+//! The kinds are read from this tree rather than by derived deserializers: those stop at the
+//! first problem, and cannot say where inside a plugin's untyped configuration a value stands.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::source::{Place, SourceFile};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
+use serde_saphyr::{Location, Spanned};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Nodes in one file: a fleet of 10,000 clusters with ten labels each has a third of this.
+const NODES_MAX: usize = 1_000_000;
+/// Nesting: documents have at most eight levels, the rest is left to configurations of plugins.
+const DEPTH_MAX: usize = 48;
+/// Events that aliases may add: enough for shared blocks, little enough to defuse alias bombs.
+const ALIAS_EVENTS_MAX: usize = 100_000;
+
+/// A YAML node.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    start: u32,
+    end: u32,
+    pub(crate) value: Value,
+}
+
+/// What a node holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Whole(u64),
+    Negative(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// In the order of the file; keys may repeat until [`crate::fields`] has looked at them.
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// The bytes of the node.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// What the node is, for "expected X, found Y".
+    pub(crate) fn found(&self) -> String {
+        match &self.value {
+            Value::Null => "nothing".into(),
+            Value::Bool(value) => format!("the boolean `{value}`"),
+            Value::Whole(value) => format!("the number `{value}`"),
+            Value::Negative(value) => format!("the number `{value}`"),
+            Value::Float(value) => format!("the number `{value}`"),
+            Value::Text(text) => format!("the text {}", crate::diagnostic::quoted(text)),
+            Value::List(_) => "a list".into(),
+            Value::Map(_) => "a map".into(),
+        }
+    }
+
+    /// The value of a key of a map.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|(_, value)| value)
+    }
+
+    /// The entry of a key of a map.
+    pub(crate) fn entry(&self, key: &str) -> Option<&(Node, Node)> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        entries
+            .iter()
+            .find(|(name, _)| matches!(&name.value, Value::Text(text) if text == key))
+    }
+
+    /// The node as JSON. Keys were checked to be unique texts.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Whole(value) => (*value).into(),
+            Value::Negative(value) => (*value).into(),
+            Value::Float(value) => (*value).into(),
+            Value::Text(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => {
+                let entries = entries.iter().filter_map(|(key, value)| match &key.value {
+                    Value::Text(text) => Some((text, value)),
+                    _ => None,
+                });
+                // Sorted, because digests are made of it.
+                let sorted: BTreeMap<&String, &Self> = entries.collect();
+                let json = sorted
+                    .into_iter()
+                    .map(|(key, value)| (key.clone(), value.to_json()));
+                serde_json::Value::Object(json.collect())
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        let at = spanned.defined.span();
+        let start = small(at.byte_offset().unwrap_or(0));
+        let end = start.saturating_add(small(at.byte_len().unwrap_or(0)));
+        let end = match &spanned.value {
+            // The parser gives only the start of a collection. Its last child ends it, unless
+            // that came by an alias from somewhere else.
+            Value::List(items) => items.last().map_or(end, |last| last.end),
+            Value::Map(entries) => entries.last().map_or(end, |(_, last)| last.end),
+            _ => end,
+        };
+        Ok(Self {
+            start,
+            end: end.max(start),
+            value: spanned.value,
+        })
+    }
+}
+
+/// Files are capped far below 4 GiB.
+fn small(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a YAML value")
+            }
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+            fn visit_none<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(Value::Whole(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(u64::try_from(value).map_or(Value::Negative(value), Value::Whole))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(Value::Float(value))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(Value::Text(value.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Value::List(items))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Value::Map(entries))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// Parses all documents of a file. Empty ones are left out.
+pub(crate) fn parse(source: &Arc<SourceFile>) -> Result<Vec<Node>, Box<Diagnostic>> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: NODES_MAX,
+            max_events: NODES_MAX * 3,
+            max_depth: DEPTH_MAX,
+            flow_nesting_limit: DEPTH_MAX,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIAS_EVENTS_MAX },
+        // Repeated keys and merge keys come through, so that all of them can be shown.
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+        emit_comments: false,
+    };
+    serde_saphyr::from_multiple_with_options(&source.text, options)
+        .map_err(|error| Box::new(syntax_problem(source, &error)))
+}
+
+fn syntax_problem(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> Diagnostic {
+    let error = error.without_snippet();
+    let location = error.location().unwrap_or(Location::UNKNOWN);
+    let at = match location.span().byte_offset() {
+        Some(at) => usize::try_from(at).unwrap_or(usize::MAX),
+        None if location == Location::UNKNOWN => source.text.len(),
+        None => source.offset(
+            usize::try_from(location.line()).unwrap_or(1),
+            usize::try_from(location.column()).unwrap_or(1),
+        ),
+    };
+    let at = source.floor_char(at);
+    let len = source.text[at..]
+        .chars()
+        .next()
+        .filter(|c| *c != '\n')
+        .map_or(0, char::len_utf8);
+    let place = Place::new(source, at..at + len);
+    let text = format!("{error:?}");
+    Diagnostic::error(Code::Syntax, text).at(place, "here")
+}
