@@ -16,6 +16,11 @@ impl<T> Durable<T> {
     pub fn into_inner(self) -> T {
         self.0
     }
+
+    /// A part of the value, as durable as the whole.
+    pub fn try_map<U, E>(self, part: impl FnOnce(T) -> Result<U, E>) -> Result<Durable<U>, E> {
+        part(self.0).map(Durable)
+    }
 }
 
 impl<T> std::ops::Deref for Durable<T> {

@@ -1,0 +1,261 @@
+//! Asks plugins, fetches the evidence that gates want, and brings the answers back as inputs.
+//!
+//! Evidence is never fetched inside a guest. A gate that asks for something it has not got ends
+//! its call; the answer is fetched and recorded here, and the gate runs again from the start
+//! with all answers so far.
+
+use crate::Ports;
+use crate::record::{CONSULTATION, ConsultationRecord, blob, record};
+use crate::runner::Arrival;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+use wavegate_engine::{Answer as EngineAnswer, Input, Spec};
+use wavegate_model::evidence::EvidenceScope;
+use wavegate_model::limits::EVIDENCE_ROUNDS_MAX;
+use wavegate_model::plugin::{GateCall, PluginState, SiteView};
+use wavegate_model::{
+    ConsultationId, Evidence, GateName, Generation, Query, SlotName, SourceName, Unavailable,
+};
+use wavegate_ports::journal::Blob;
+use wavegate_ports::plugins::{Answer, CallEnd, CallReport, PluginCall, Question};
+
+/// A question that is on its way: who is asked, for which generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) consultation: ConsultationId,
+    pub(crate) generation: Generation,
+}
+
+/// Asks the strategy in a task of its own.
+pub(crate) fn strategy(
+    ports: &Ports,
+    spec: &Spec,
+    asked: Asked,
+    view: SiteView,
+    state: PluginState,
+    inputs: &mpsc::Sender<Arrival>,
+) {
+    let call = PluginCall {
+        rollout: spec.rollout.clone(),
+        digest: spec.pins.strategy.clone(),
+        config: spec.policy.strategy.config.clone(),
+        limits: spec.policy.strategy.limits,
+        question: Question::Decide { view, state },
+    };
+    let (ports, inputs) = (ports.clone(), inputs.clone());
+    tokio::spawn(async move {
+        let mut blobs = Vec::new();
+        let report = ports.plugins.call(call.clone()).await;
+        let result = match report.end.clone() {
+            CallEnd::Answered(Answer::Decide(outcome)) => Ok(outcome),
+            CallEnd::Answered(Answer::Outline(_) | Answer::Evaluate(_))
+            | CallEnd::NeedsEvidence(_) => Err(Unavailable::BadAnswer(
+                wavegate_model::unavailable::BadAnswer::WrongKind,
+            )),
+            CallEnd::Unavailable(why) => Err(why),
+        };
+        let told = told(
+            &ports,
+            "strategy".to_owned(),
+            &asked,
+            &call,
+            &report,
+            Vec::new(),
+            result.as_ref().err(),
+            &mut blobs,
+        );
+        let input = Input::Answer(EngineAnswer::Strategy {
+            consultation: asked.consultation,
+            generation: asked.generation,
+            result,
+        });
+        let _ = inputs
+            .send(Arrival {
+                input,
+                consultation: Some(told),
+                blobs,
+            })
+            .await;
+    });
+}
+
+/// Asks a gate in a task of its own, with as many rounds of evidence as it needs.
+pub(crate) fn gate(
+    ports: &Ports,
+    spec: &Spec,
+    asked: Asked,
+    gate: &GateName,
+    call: GateCall,
+    state: PluginState,
+    inputs: &mpsc::Sender<Arrival>,
+) {
+    let policy = spec
+        .policy
+        .gates
+        .iter()
+        .find(|g| g.name == *gate)
+        .expect("the engine asks gates of the policy")
+        .clone();
+    let scope = scope(&call);
+    let question = PluginCall {
+        rollout: spec.rollout.clone(),
+        digest: spec
+            .pins
+            .gates
+            .get(gate)
+            .expect("every gate of the policy is pinned")
+            .clone(),
+        config: policy.config.clone(),
+        limits: policy.limits,
+        question: Question::Evaluate {
+            call,
+            state,
+            evidence: Vec::new(),
+            slots: policy.slots.keys().cloned().collect(),
+        },
+    };
+    let (ports, inputs, who) = (ports.clone(), inputs.clone(), format!("gate {gate}"));
+    tokio::spawn(async move {
+        let mut blobs = Vec::new();
+        let (report, evidence, result) =
+            rounds(&ports, question.clone(), &policy.slots, &scope, &mut blobs).await;
+        let told = told(
+            &ports,
+            who,
+            &asked,
+            &question,
+            &report,
+            evidence,
+            result.as_ref().err(),
+            &mut blobs,
+        );
+        let input = Input::Answer(EngineAnswer::Gate {
+            consultation: asked.consultation,
+            generation: asked.generation,
+            result,
+        });
+        let _ = inputs
+            .send(Arrival {
+                input,
+                consultation: Some(told),
+                blobs,
+            })
+            .await;
+    });
+}
+
+fn scope(call: &GateCall) -> EvidenceScope {
+    let clusters = call.updated.iter().chain(&call.untouched);
+    EvidenceScope {
+        now: call.now,
+        start: call.evidence_start,
+        release: call.release.digest.clone(),
+        baselines: clusters
+            .map(|cluster| (cluster.name.clone(), cluster.baseline.clone()))
+            .collect(),
+    }
+}
+
+type GateResult = Result<wavegate_model::plugin::Evaluation, Unavailable>;
+type Recorded = Vec<(Query, wavegate_model::Digest)>;
+
+async fn rounds(
+    ports: &Ports,
+    mut question: PluginCall,
+    slots: &BTreeMap<SlotName, SourceName>,
+    scope: &EvidenceScope,
+    blobs: &mut Vec<Blob>,
+) -> (CallReport, Recorded, GateResult) {
+    let mut recorded = Recorded::new();
+    for _ in 0..=EVIDENCE_ROUNDS_MAX {
+        let report = ports.plugins.call(question.clone()).await;
+        match report.end.clone() {
+            CallEnd::Answered(Answer::Evaluate(evaluation)) => {
+                return (report, recorded, Ok(evaluation));
+            }
+            CallEnd::Answered(Answer::Outline(_) | Answer::Decide(_)) => {
+                let why = Unavailable::BadAnswer(wavegate_model::unavailable::BadAnswer::WrongKind);
+                return (report, recorded, Err(why));
+            }
+            CallEnd::Unavailable(why) => return (report, recorded, Err(why)),
+            CallEnd::NeedsEvidence(query) => match fetch(ports, slots, scope, &query).await {
+                Err(why) => return (report, recorded, Err(why)),
+                Ok(evidence) => {
+                    let bytes = serde_json::to_vec(&evidence)
+                        .expect("evidence is made of types that JSON can say");
+                    let blob = blob(bytes);
+                    recorded.push((query.clone(), blob.digest.clone()));
+                    blobs.push(blob);
+                    if let Question::Evaluate {
+                        evidence: known, ..
+                    } = &mut question.question
+                    {
+                        known.push((query, evidence));
+                    }
+                    if recorded.len() > usize::try_from(EVIDENCE_ROUNDS_MAX).unwrap_or(usize::MAX) {
+                        return (
+                            report,
+                            recorded,
+                            Err(Unavailable::TooManyRounds {
+                                limit: EVIDENCE_ROUNDS_MAX,
+                            }),
+                        );
+                    }
+                }
+            },
+        }
+    }
+    unreachable!("the loop ends when the gate has asked for evidence too often")
+}
+
+async fn fetch(
+    ports: &Ports,
+    slots: &BTreeMap<SlotName, SourceName>,
+    scope: &EvidenceScope,
+    query: &Query,
+) -> Result<Evidence, Unavailable> {
+    let slot = query.slot();
+    let source = slots
+        .get(slot)
+        .ok_or_else(|| Unavailable::NotGranted { slot: slot.clone() })?;
+    let fetched = ports.sources.fetch(source, query, scope).await;
+    fetched.map_err(|error| Unavailable::Source {
+        slot: slot.clone(),
+        message: error.to_string(),
+    })
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a record of everything that a consultation had"
+)]
+fn told(
+    ports: &Ports,
+    who: String,
+    asked: &Asked,
+    call: &PluginCall,
+    report: &CallReport,
+    evidence: Recorded,
+    unavailable: Option<&Unavailable>,
+    blobs: &mut Vec<Blob>,
+) -> wavegate_ports::journal::NewRecord {
+    let input = blob(report.input.clone());
+    let output = (!report.output.is_empty()).then(|| blob(report.output.clone()));
+    let told = ConsultationRecord {
+        consultation: asked.consultation,
+        who,
+        component: call.digest.clone(),
+        host_key: ports.plugins.host_key(),
+        input: input.digest.clone(),
+        config: call.config.clone(),
+        evidence,
+        output: output.as_ref().map(|blob| blob.digest.clone()),
+        unavailable: unavailable.cloned(),
+        fuel: report.fuel,
+        memory_bytes: report.memory_bytes,
+        log: report.log.clone(),
+    };
+    blobs.push(input);
+    blobs.extend(output);
+    record(ports.clock.now(), CONSULTATION, &told)
+}

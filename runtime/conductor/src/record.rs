@@ -1,0 +1,155 @@
+//! What the journal of a rollout holds.
+//!
+//! Two kinds of record: a `step` has an input and the facts that it led to; a `consultation`
+//! says how a plugin was asked. Every record carries the version of its format. Fields are
+//! added, never changed: a reader of this version skips kinds that it does not know.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use wavegate_engine::{Fact, Input, State};
+use wavegate_model::{ConsultationId, Digest, Query, RolloutId, Timestamp, Unavailable};
+use wavegate_ports::journal::{Blob, Journal, JournalError, NewRecord, StoredRecord};
+
+use crate::RunError;
+
+/// Version of the records that this program writes.
+pub const VERSION: u32 = 1;
+/// Kind of a record with an input and its facts.
+pub const STEP: &str = "step";
+/// Kind of a record about a question to a plugin.
+pub const CONSULTATION: &str = "consultation";
+
+/// An input and what it led to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// What arrived.
+    pub input: Input,
+    /// What was decided.
+    pub facts: Vec<Fact>,
+}
+
+/// How a plugin was asked. Bytes are in the journal's table of blobs, by digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConsultationRecord {
+    /// Which question.
+    pub consultation: ConsultationId,
+    /// Who was asked: `strategy`, or `gate NAME`.
+    pub who: String,
+    /// Digest of the component.
+    pub component: Digest,
+    /// Wasmtime's version, settings and target: fuel compares only under an equal key.
+    pub host_key: String,
+    /// The question.
+    pub input: Digest,
+    /// The configuration, as JSON.
+    pub config: String,
+    /// Evidence in the order in which it was asked for.
+    pub evidence: Vec<(Query, Digest)>,
+    /// The answer, if there was one.
+    pub output: Option<Digest>,
+    /// Why there was none.
+    pub unavailable: Option<Unavailable>,
+    /// Fuel of the last round.
+    pub fuel: u64,
+    /// Peak of memory in bytes.
+    pub memory_bytes: u64,
+    /// What the guest logged in the last round, cleaned and capped by the plugin host.
+    pub log: Vec<(String, String)>,
+}
+
+/// Makes a blob of bytes.
+pub fn blob(bytes: Vec<u8>) -> Blob {
+    let digest = Digest::from_sha256(&Sha256::digest(&bytes).into());
+    Blob { digest, bytes }
+}
+
+/// Makes a record of a serialisable body.
+///
+/// # Panics
+/// If the body cannot be written as JSON: bodies are our own types with string keys.
+pub fn record<T: Serialize>(at: Timestamp, kind: &str, body: &T) -> NewRecord {
+    let body = serde_json::to_vec(body).expect("records are made of types that JSON can say");
+    NewRecord {
+        at,
+        kind: kind.to_owned(),
+        version: VERSION,
+        body,
+    }
+}
+
+/// All facts of a rollout as its journal tells them.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// Which rollout.
+    pub rollout: RolloutId,
+    /// Each with its instant.
+    pub facts: Vec<(Timestamp, Fact)>,
+    /// How plugins were asked, with the instant.
+    pub consultations: Vec<(Timestamp, ConsultationRecord)>,
+    /// Number of the last record.
+    pub last: u64,
+}
+
+impl Story {
+    /// The state that the facts make.
+    pub fn state(&self) -> Option<State> {
+        let facts = self.facts.iter().map(|(at, fact)| (*at, fact));
+        Some(wavegate_engine::Engine::fold(facts).ok()?.state().clone())
+    }
+
+    /// Takes more records, as a reader that follows a journal does.
+    pub fn extend(&mut self, records: &[StoredRecord]) -> Result<(), RunError> {
+        for stored in records {
+            let record = &stored.record;
+            let unreadable = |detail: String| RunError::Unreadable {
+                rollout: self.rollout.clone(),
+                detail,
+            };
+            if record.version > VERSION {
+                let version = record.version;
+                return Err(unreadable(format!(
+                    "record {} has format {version}, newer than {VERSION}",
+                    stored.seq
+                )));
+            }
+            let bad =
+                |error: serde_json::Error| unreadable(format!("record {}: {error}", stored.seq));
+            match record.kind.as_str() {
+                STEP => {
+                    let step: StepRecord = serde_json::from_slice(&record.body).map_err(bad)?;
+                    self.facts
+                        .extend(step.facts.into_iter().map(|fact| (record.at, fact)));
+                }
+                CONSULTATION => {
+                    let consultation = serde_json::from_slice(&record.body).map_err(bad)?;
+                    self.consultations.push((record.at, consultation));
+                }
+                _ => {}
+            }
+            self.last = stored.seq;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a rollout from its journal.
+pub async fn read_story(journal: &dyn Journal, rollout: &RolloutId) -> Result<Story, RunError> {
+    let failed = |source: JournalError| RunError::Journal {
+        rollout: rollout.clone(),
+        source,
+    };
+    let records = journal.read(rollout, 0).await.map_err(failed)?;
+    if records.is_empty() {
+        return Err(failed(JournalError::Unknown {
+            rollout: rollout.clone(),
+        }));
+    }
+    let mut story = Story {
+        rollout: rollout.clone(),
+        facts: Vec::new(),
+        consultations: Vec::new(),
+        last: 0,
+    };
+    story.extend(&records)?;
+    Ok(story)
+}

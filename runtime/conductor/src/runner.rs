@@ -1,0 +1,575 @@
+//! The loop of one rollout.
+
+use crate::record::{STEP, StepRecord, read_story, record};
+use crate::watch::{self, Attention, Refused};
+use crate::{Event, OnHold, Options, Outcome, Ports, RunError, consult, effects};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch as signal};
+use tokio::task::JoinSet;
+use wavegate_engine::audit::Auditor;
+use wavegate_engine::explain;
+use wavegate_engine::input::Request;
+use wavegate_engine::state::SitePhase;
+use wavegate_engine::{Command, Effect, End, Engine, Fact, Input, Spec, State, Step, Verb};
+use wavegate_model::{ClusterName, Epoch, RolloutId, Timestamp};
+use wavegate_ports::Durable;
+use wavegate_ports::driver::{Driver, DriverScope};
+use wavegate_ports::journal::{self, Batch, Blob, JournalError, NewRecord};
+
+/// Inputs that may wait for the loop: a few for each of a thousand clusters. A sender beyond
+/// that waits, which slows the watchers down and loses nothing.
+const INPUTS_MAX: usize = 4096;
+/// Inputs that one turn takes, so that a turn's transaction stays small.
+const INPUTS_PER_TURN_MAX: usize = 256;
+
+/// How a run begins.
+#[derive(Clone, Debug)]
+pub enum Begin {
+    /// With a new rollout.
+    Start(Box<Spec>),
+    /// With what the journal has.
+    Resume(RolloutId),
+}
+
+/// Something that arrived, with what is to be recorded about it.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) input: Input,
+    pub(crate) consultation: Option<NewRecord>,
+    pub(crate) blobs: Vec<Blob>,
+}
+
+impl Arrival {
+    pub(crate) fn input(input: Input) -> Self {
+        Self {
+            input,
+            consultation: None,
+            blobs: Vec::new(),
+        }
+    }
+}
+
+/// Who drives which cluster, and the epochs of this host.
+#[derive(Clone)]
+pub(crate) struct Fleet {
+    pub(crate) rollout: RolloutId,
+    drivers: Arc<BTreeMap<ClusterName, Arc<dyn Driver>>>,
+    claims: Arc<Mutex<BTreeMap<ClusterName, Epoch>>>,
+}
+
+impl Fleet {
+    fn new(ports: &Ports, spec: &Spec) -> Result<Self, RunError> {
+        let mut drivers = BTreeMap::new();
+        for cluster in &spec.clusters {
+            let driver = ports
+                .drivers
+                .get(&cluster.driver)
+                .ok_or_else(|| RunError::NoDriver {
+                    cluster: cluster.name.clone(),
+                    driver: cluster.driver.clone(),
+                })?;
+            drivers.insert(cluster.name.clone(), driver.clone());
+        }
+        Ok(Self {
+            rollout: spec.rollout.clone(),
+            drivers: Arc::new(drivers),
+            claims: Arc::default(),
+        })
+    }
+
+    pub(crate) fn driver_of(&self, cluster: &ClusterName) -> &Arc<dyn Driver> {
+        self.drivers
+            .get(cluster)
+            .expect("every cluster of the plan has a driver")
+    }
+
+    pub(crate) fn note_claim(&self, cluster: &ClusterName, epoch: Epoch) {
+        self.claims
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(cluster.clone(), epoch);
+    }
+
+    async fn disown(&self, spec: &Spec) {
+        let claims = std::mem::take(
+            &mut *self
+                .claims
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        for (cluster, epoch) in claims {
+            if let Err(error) = self
+                .driver_of(&cluster)
+                .disown(&self.rollout, &spec.service, &cluster, epoch)
+                .await
+            {
+                tracing::warn!(%cluster, %error, "failed to give a cluster up");
+            }
+        }
+    }
+}
+
+/// Runs a rollout until it ends, holds (if asked to end then), or `stop` becomes true.
+pub async fn run(
+    ports: Ports,
+    begin: Begin,
+    actor: String,
+    options: Options,
+    events: mpsc::UnboundedSender<Event>,
+    mut stop: signal::Receiver<bool>,
+) -> Result<Outcome, RunError> {
+    let (mut turns, first) = Turns::open(&ports, begin, actor, options.clone(), events).await?;
+    turns.take(first).await?;
+    let spec = turns.engine.state().spec.clone();
+    attach(&ports, &spec).await?;
+
+    let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
+    let (refuse, mut refused) = mpsc::channel::<Refused>(16);
+    let mut tasks = JoinSet::new();
+    for cluster in &spec.clusters {
+        let attention = Arc::new(Attention::default());
+        turns
+            .attention
+            .insert(cluster.name.clone(), attention.clone());
+        let (fleet, service, name) = (
+            turns.fleet.clone(),
+            spec.service.clone(),
+            cluster.name.clone(),
+        );
+        tasks.spawn(watch::cluster(
+            fleet,
+            service,
+            name,
+            attention,
+            options.clone(),
+            inputs.clone(),
+            refuse.clone(),
+        ));
+    }
+    let mut inbox = tokio::time::interval(options.poll_inbox);
+    inbox.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    turns.release_all(&inputs);
+
+    let outcome = loop {
+        let due = turns.due_in();
+        let arrivals = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break Outcome::Interrupted,
+            Some(Refused { cluster, error }) = refused.recv() => {
+                turns.give_up(&error.to_string()).await?;
+                turns.fleet.disown(&spec).await;
+                return Err(RunError::Owned { rollout: spec.rollout.clone(), cluster, source: error });
+            }
+            Some(first) = arriving.recv() => drain(first, &mut arriving),
+            _ = inbox.tick() => turns.inbox().await?,
+            () = tokio::time::sleep(due) => vec![Arrival::input(Input::Elapsed)],
+        };
+        turns.take(arrivals).await?;
+        turns.release_all(&inputs);
+        if let Some(end) = turns.engine.state().end() {
+            break Outcome::Ended(end);
+        }
+        let now = ports.clock.now();
+        if options.on_hold == OnHold::Exit && explain::needs_person(turns.engine.state(), now) {
+            break Outcome::Held(explain::explain(turns.engine.state(), now));
+        }
+    };
+    tasks.shutdown().await;
+    if matches!(outcome, Outcome::Ended(end) if end != End::Superseded) {
+        turns.fleet.disown(&spec).await;
+    }
+    Ok(outcome)
+}
+
+fn drain(first: Arrival, arriving: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival> {
+    let mut arrivals = vec![first];
+    while arrivals.len() < INPUTS_PER_TURN_MAX {
+        match arriving.try_recv() {
+            Ok(next) => arrivals.push(next),
+            Err(_) => break,
+        }
+    }
+    arrivals
+}
+
+async fn attach(ports: &Ports, spec: &Spec) -> Result<(), RunError> {
+    for (name, driver) in &ports.drivers {
+        let clusters: Vec<_> = spec
+            .clusters
+            .iter()
+            .filter(|cluster| cluster.driver == *name)
+            .cloned()
+            .collect();
+        if clusters.is_empty() {
+            continue;
+        }
+        let scope = DriverScope {
+            rollout: spec.rollout.clone(),
+            service: spec.service.clone(),
+            clusters,
+            sites: spec
+                .plan
+                .waves
+                .iter()
+                .flat_map(|wave| wave.sites.clone())
+                .collect(),
+            release: spec.release.clone(),
+        };
+        driver
+            .attach(scope)
+            .await
+            .map_err(|source| RunError::Attach {
+                rollout: spec.rollout.clone(),
+                driver: name.clone(),
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+/// The engine with everything that a turn needs.
+struct Turns {
+    ports: Ports,
+    options: Options,
+    rollout: RolloutId,
+    writer: u64,
+    engine: Engine,
+    auditor: Auditor,
+    fleet: Fleet,
+    attention: BTreeMap<ClusterName, Arc<Attention>>,
+    events: mpsc::UnboundedSender<Event>,
+    ready: Vec<Durable<Command>>,
+    inbox_seen: u64,
+}
+
+impl Turns {
+    async fn open(
+        ports: &Ports,
+        begin: Begin,
+        actor: String,
+        options: Options,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<(Self, Vec<Arrival>), RunError> {
+        let rollout = match &begin {
+            Begin::Start(spec) => spec.rollout.clone(),
+            Begin::Resume(rollout) => rollout.clone(),
+        };
+        let failed = |source| RunError::Journal {
+            rollout: rollout.clone(),
+            source,
+        };
+        let writer = ports.journal.open(&rollout).await.map_err(failed)?;
+        let request = |verb| {
+            let reason = String::new();
+            Arrival::input(Input::Request(Request {
+                verb,
+                actor: actor.clone(),
+                reason,
+                inbox: None,
+            }))
+        };
+        let resume = vec![request(Verb::Resume)];
+        let (engine, auditor, begun, inbox_seen) = match begin {
+            Begin::Start(spec) => {
+                let now = ports.clock.now();
+                let (engine, step) = Engine::start(now, (*spec).clone());
+                (engine, Auditor::new(&spec), Some((now, step, spec)), 0)
+            }
+            Begin::Resume(_) => {
+                let story = read_story(&*ports.journal, &rollout).await?;
+                let facts = || story.facts.iter().map(|(at, fact)| (*at, fact));
+                let unreadable = |detail: String| RunError::Unreadable {
+                    rollout: rollout.clone(),
+                    detail,
+                };
+                let engine =
+                    Engine::fold(facts()).map_err(|error| unreadable(error.to_string()))?;
+                let mut auditor = Auditor::new(&engine.state().spec);
+                for (at, fact) in facts() {
+                    auditor
+                        .observe(at, fact)
+                        .map_err(|violation| unreadable(violation.to_string()))?;
+                }
+                let inbox_seen = engine.state().inbox;
+                (engine, auditor, None, inbox_seen)
+            }
+        };
+        let fleet = Fleet::new(ports, &engine.state().spec)?;
+        let mut turns = Self {
+            ports: ports.clone(),
+            options,
+            rollout,
+            writer,
+            engine,
+            auditor,
+            fleet,
+            attention: BTreeMap::new(),
+            events,
+            ready: Vec::new(),
+            inbox_seen,
+        };
+        if let Some((now, step, spec)) = begun {
+            let input = Input::Request(Request {
+                verb: Verb::Start(spec),
+                actor,
+                reason: String::new(),
+                inbox: None,
+            });
+            turns
+                .commit(vec![(now, input, step)], Vec::new(), Vec::new())
+                .await?;
+        }
+        Ok((turns, resume))
+    }
+
+    fn due_in(&self) -> Duration {
+        let longest = Duration::from_secs(1);
+        let Some(due) = self.engine.next_due() else {
+            return longest;
+        };
+        Duration::from_millis(due.since(self.ports.clock.now()).0).min(longest)
+    }
+
+    /// One turn: every input is stepped, all records are appended together, then the commands
+    /// are free.
+    async fn take(&mut self, arrivals: Vec<Arrival>) -> Result<(), RunError> {
+        let mut steps = Vec::new();
+        let (mut consultations, mut blobs) = (Vec::new(), Vec::new());
+        for arrival in arrivals {
+            let now = self.ports.clock.now().max(self.engine.state().clock.last);
+            let step = self.engine.step(now, &arrival.input);
+            consultations.extend(arrival.consultation);
+            blobs.extend(arrival.blobs);
+            if !step.facts.is_empty() {
+                steps.push((now, arrival.input, step));
+            }
+        }
+        self.commit(steps, consultations, blobs).await
+    }
+
+    async fn commit(
+        &mut self,
+        steps: Vec<(Timestamp, Input, Step)>,
+        mut records: Vec<NewRecord>,
+        blobs: Vec<Blob>,
+    ) -> Result<(), RunError> {
+        let (mut commands, mut told) = (Vec::new(), Vec::new());
+        for (at, input, step) in steps {
+            for fact in &step.facts {
+                self.auditor
+                    .observe(at, fact)
+                    .map_err(|violation| RunError::Invariant {
+                        rollout: self.rollout.clone(),
+                        violation: violation.to_string(),
+                    })?;
+            }
+            let body = StepRecord {
+                input,
+                facts: step.facts,
+            };
+            records.push(record(at, STEP, &body));
+            told.push((at, Arc::new(body.facts)));
+            commands.extend(step.commands);
+        }
+        if records.is_empty() {
+            return Ok(());
+        }
+        (self.options.crash_point)("turn:before-commit");
+        let batch = Batch {
+            rollout: self.rollout.clone(),
+            writer: self.writer,
+            records,
+            blobs,
+        };
+        let committed = journal::commit(&*self.ports.journal, batch, commands).await;
+        let free = committed.map_err(|source| RunError::Journal {
+            rollout: self.rollout.clone(),
+            source,
+        })?;
+        (self.options.crash_point)("turn:after-commit");
+        self.ready.extend(free);
+        for (at, facts) in told {
+            self.attend(&facts);
+            // A surface that has gone away does not stop the rollout.
+            let _ = self.events.send(Event {
+                rollout: self.rollout.clone(),
+                at,
+                facts,
+            });
+        }
+        Ok(())
+    }
+
+    /// Clusters that are being changed are looked at often, and at once after a change.
+    fn attend(&self, facts: &[Fact]) {
+        let state = self.engine.state();
+        let touch = |site: &wavegate_model::SiteName| {
+            let found = state.site(site);
+            let active = matches!(
+                found.phase,
+                SitePhase::Updating | SitePhase::Soaking | SitePhase::RollingBack
+            );
+            for cluster in &found.clusters {
+                if let Some(attention) = self.attention.get(cluster) {
+                    attention.set(active);
+                    if active
+                        && found.outstanding.is_empty()
+                        && state
+                            .cluster(cluster)
+                            .seen
+                            .as_ref()
+                            .is_none_or(|s| s.at < found.fresh_after)
+                    {
+                        attention.now();
+                    }
+                }
+            }
+        };
+        for fact in facts {
+            match fact {
+                Fact::SiteStarted { site, .. }
+                | Fact::SiteSoakStarted { site }
+                | Fact::SiteDone { site }
+                | Fact::SiteFailed { site, .. }
+                | Fact::SiteRollbackStarted { site }
+                | Fact::SiteRolledBack { site }
+                | Fact::SiteRollbackFailed { site, .. } => touch(site),
+                Fact::CommandConfirmed { .. }
+                | Fact::CommandRefused { .. }
+                | Fact::Resumed { .. } => {
+                    for (site, found) in &state.sites {
+                        if matches!(
+                            found.phase,
+                            SitePhase::Updating | SitePhase::Soaking | SitePhase::RollingBack
+                        ) {
+                            touch(site);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn release_all(&mut self, inputs: &mpsc::Sender<Arrival>) {
+        for command in std::mem::take(&mut self.ready) {
+            self.release(command, inputs);
+        }
+    }
+
+    fn release(&self, command: Durable<Command>, inputs: &mpsc::Sender<Arrival>) {
+        let state: &State = self.engine.state();
+        match command.split() {
+            Released::Effect(effect) => effects::release(effect, state, &self.fleet, inputs),
+            Released::Question(Command::AskStrategy {
+                consultation,
+                generation,
+                view,
+                state: plugin,
+            }) => {
+                let asked = consult::Asked {
+                    consultation,
+                    generation,
+                };
+                consult::strategy(&self.ports, &state.spec, asked, view, plugin, inputs);
+            }
+            Released::Question(Command::AskGate {
+                consultation,
+                generation,
+                gate,
+                call,
+                state: plugin,
+            }) => {
+                let asked = consult::Asked {
+                    consultation,
+                    generation,
+                };
+                consult::gate(&self.ports, &state.spec, asked, &gate, call, plugin, inputs);
+            }
+            Released::Question(Command::Effect(_)) => unreachable!("effects were split off"),
+        }
+    }
+
+    /// Requests that other processes left, as inputs.
+    async fn inbox(&mut self) -> Result<Vec<Arrival>, RunError> {
+        let rows = self
+            .ports
+            .journal
+            .inbox(&self.rollout, self.inbox_seen)
+            .await;
+        let rows = rows.map_err(|source| RunError::Journal {
+            rollout: self.rollout.clone(),
+            source,
+        })?;
+        let mut arrivals = Vec::new();
+        for row in rows {
+            self.inbox_seen = self.inbox_seen.max(row.id);
+            match serde_json::from_str::<Verb>(&row.request) {
+                Ok(verb) => {
+                    let request = Request {
+                        verb,
+                        actor: row.actor,
+                        reason: row.reason,
+                        inbox: Some(row.id),
+                    };
+                    arrivals.push(Arrival::input(Input::Request(request)));
+                }
+                Err(error) => {
+                    tracing::warn!(row = row.id, %error, "a request in the inbox cannot be read")
+                }
+            }
+        }
+        Ok(arrivals)
+    }
+
+    /// Ends a rollout that may not touch its clusters.
+    async fn give_up(&mut self, why: &str) -> Result<(), RunError> {
+        let untouched = self.engine.state().touched().next().is_none();
+        if untouched {
+            let request = Request {
+                verb: Verb::Abort,
+                actor: "wavegate".to_owned(),
+                reason: why.to_owned(),
+                inbox: None,
+            };
+            self.take(vec![Arrival::input(Input::Request(request))])
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// A command by whom it goes to.
+enum Released {
+    Effect(Durable<Effect>),
+    Question(Command),
+}
+
+trait SplitDurable {
+    fn split(self) -> Released;
+}
+
+impl SplitDurable for Durable<Command> {
+    fn split(self) -> Released {
+        match self.try_map(|command| match command {
+            Command::Effect(effect) => Ok(effect),
+            question @ (Command::AskStrategy { .. } | Command::AskGate { .. }) => Err(question),
+        }) {
+            Ok(effect) => Released::Effect(effect),
+            Err(question) => Released::Question(question),
+        }
+    }
+}
+
+/// Whether a journal error means that another host runs the rollout now.
+pub fn taken_over(error: &RunError) -> bool {
+    matches!(
+        error,
+        RunError::Journal {
+            source: JournalError::TakenOver { .. },
+            ..
+        }
+    )
+}

@@ -1,0 +1,118 @@
+//! Becomes the owner of clusters and looks at them, again and again.
+
+use crate::Options;
+use crate::runner::{Arrival, Fleet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{Notify, mpsc};
+use wavegate_engine::{Input, Observation};
+use wavegate_model::{ClusterName, ServiceName};
+use wavegate_ports::driver::DriverError;
+
+/// How closely a cluster is watched; the loop sets it, the watcher reads it.
+#[derive(Debug, Default)]
+pub(crate) struct Attention {
+    active: AtomicBool,
+    changed: Notify,
+}
+
+impl Attention {
+    /// Looks often while a cluster is being changed.
+    pub(crate) fn set(&self, active: bool) {
+        if self.active.swap(active, Ordering::Relaxed) != active && active {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Looks once more right now.
+    pub(crate) fn now(&self) {
+        self.changed.notify_one();
+    }
+}
+
+/// What a watcher tells the loop besides inputs.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) cluster: ClusterName,
+    pub(crate) error: DriverError,
+}
+
+/// Claims a cluster and watches it until the run is over.
+pub(crate) async fn cluster(
+    fleet: Fleet,
+    service: ServiceName,
+    name: ClusterName,
+    attention: Arc<Attention>,
+    options: Options,
+    inputs: mpsc::Sender<Arrival>,
+    refused: mpsc::Sender<Refused>,
+) {
+    let driver = fleet.driver_of(&name).clone();
+    let mut claimed = false;
+    loop {
+        let observation = if claimed {
+            let look = driver.observe(&fleet.rollout, &name);
+            match tokio::time::timeout(options.observe_timeout, look).await {
+                Ok(Ok(seen)) => Observation::Seen {
+                    cluster: name.clone(),
+                    seen,
+                },
+                Ok(Err(error)) => Observation::Lost {
+                    cluster: name.clone(),
+                    detail: error.to_string(),
+                },
+                Err(_) => {
+                    let detail = format!(
+                        "no answer within {} ms",
+                        options.observe_timeout.as_millis()
+                    );
+                    Observation::Lost {
+                        cluster: name.clone(),
+                        detail,
+                    }
+                }
+            }
+        } else {
+            match driver.claim(&fleet.rollout, &service, &name).await {
+                Ok(epoch) => {
+                    claimed = true;
+                    fleet.note_claim(&name, epoch);
+                    Observation::Claimed {
+                        cluster: name.clone(),
+                        epoch,
+                    }
+                }
+                Err(error @ DriverError::Owned { .. }) => {
+                    let _ = refused
+                        .send(Refused {
+                            cluster: name.clone(),
+                            error,
+                        })
+                        .await;
+                    return;
+                }
+                Err(error) => Observation::Lost {
+                    cluster: name.clone(),
+                    detail: error.to_string(),
+                },
+            }
+        };
+        let again = matches!(observation, Observation::Claimed { .. });
+        if inputs
+            .send(Arrival::input(Input::Observation(observation)))
+            .await
+            .is_err()
+        {
+            return;
+        }
+        if again {
+            continue;
+        }
+        let pause = if attention.active.load(Ordering::Relaxed) {
+            options.poll_active
+        } else {
+            options.poll_idle
+        };
+        let _ = tokio::time::timeout(pause, attention.changed.notified()).await;
+    }
+}
