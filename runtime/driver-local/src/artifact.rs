@@ -1,0 +1,266 @@
+//! What documents say to this driver: the connection of a cluster and the artifact of a release.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use wavegate_model::{Cluster, Release};
+
+/// Where a cluster is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Connection {
+    /// Folder of the cluster; a relative one is below the driver's base.
+    pub dir: PathBuf,
+    /// Where the site's front door takes requests. Without it, traffic cannot be split.
+    #[serde(default)]
+    pub front_door: Option<SocketAddr>,
+    /// Folder of the front door, if it is not in the folder of the site's first cluster.
+    #[serde(default)]
+    pub front_door_dir: Option<PathBuf>,
+}
+
+/// How to run a release: a command template and how to tell that it serves.
+///
+/// In the command and in values of the environment, `{port}`, `{node}`, `{cluster}`, `{dir}`
+/// (the node's own folder) and `{version}` are filled in; other braces stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Artifact {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Environment, besides the little that every process needs.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// How to ask whether it serves.
+    #[serde(default)]
+    pub health: Health,
+    /// How to ask it to end.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+/// A health check: a GET that must be answered with a status of 200 to 299.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Health {
+    /// Path, with its leading slash.
+    pub path: String,
+    /// How long an answer may take.
+    pub timeout_ms: u32,
+    /// How long a node may take to come up before it counts as failed.
+    pub start_ms: u32,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        // One second is far more than a health check takes on one machine, and half a minute
+        // more than a service takes that warms up a cache.
+        Self {
+            path: "/healthz".to_owned(),
+            timeout_ms: 1000,
+            start_ms: 30_000,
+        }
+    }
+}
+
+/// How a node is asked to end.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Drain {
+    /// Signal that makes it finish its requests and end.
+    pub signal: DrainSignal,
+    /// How long it may take; also how long the front door waits for requests in flight.
+    pub timeout_ms: u32,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        // What most services need to finish their requests, and people still wait for.
+        Self {
+            signal: DrainSignal::Term,
+            timeout_ms: 5000,
+        }
+    }
+}
+
+/// Signals that a service may use to drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum DrainSignal {
+    /// SIGTERM.
+    #[serde(rename = "SIGTERM")]
+    Term,
+    /// SIGINT.
+    #[serde(rename = "SIGINT")]
+    Int,
+    /// SIGQUIT.
+    #[serde(rename = "SIGQUIT")]
+    Quit,
+    /// SIGHUP.
+    #[serde(rename = "SIGHUP")]
+    Hup,
+    /// SIGUSR1.
+    #[serde(rename = "SIGUSR1")]
+    Usr1,
+    /// SIGUSR2.
+    #[serde(rename = "SIGUSR2")]
+    Usr2,
+}
+
+/// A document says something to this driver that it cannot use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadDocument {
+    /// The connection of a cluster.
+    #[error("the `local` connection of cluster `{cluster}` is not valid: {detail}")]
+    Connection {
+        /// Which cluster.
+        cluster: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The release has nothing for this driver.
+    #[error("release `{0}` has no artifact for the driver `local`")]
+    NoArtifact(String),
+    /// The artifact.
+    #[error("the `local` artifact of release `{version}` is not valid: {detail}")]
+    Artifact {
+        /// Which release.
+        version: String,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+impl Connection {
+    /// Reads the connection of a cluster.
+    pub fn of(cluster: &Cluster) -> Result<Self, BadDocument> {
+        let bad = |detail: String| BadDocument::Connection {
+            cluster: cluster.name.to_string(),
+            detail,
+        };
+        let connection: Self =
+            serde_json::from_str(&cluster.connection).map_err(|e| bad(e.to_string()))?;
+        if connection.dir.as_os_str().is_empty() {
+            return Err(bad("`dir` is empty".to_owned()));
+        }
+        match connection.front_door {
+            Some(address) if !address.ip().is_loopback() => Err(bad(format!(
+                "`frontDoor` must be a loopback address, not {address}"
+            ))),
+            Some(_) | None => Ok(connection),
+        }
+    }
+
+    /// The folder of the cluster, below `base` if it is relative.
+    pub fn folder(&self, base: &Path) -> PathBuf {
+        base.join(&self.dir)
+    }
+}
+
+impl Artifact {
+    /// Reads the artifact of a release.
+    pub fn of(release: &Release) -> Result<Self, BadDocument> {
+        let json = release.artifacts.get(crate::NAME);
+        let json = json.ok_or_else(|| BadDocument::NoArtifact(release.version.clone()))?;
+        let bad = |detail: String| BadDocument::Artifact {
+            version: release.version.clone(),
+            detail,
+        };
+        let artifact: Self = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+        if artifact.command.first().is_none_or(String::is_empty) {
+            return Err(bad("`command` names no program".to_owned()));
+        }
+        if !artifact.health.path.starts_with('/') {
+            return Err(bad(format!(
+                "`health.path` must start with `/`, not be `{}`",
+                artifact.health.path
+            )));
+        }
+        Ok(artifact)
+    }
+
+    /// How long a node may take to finish its requests.
+    pub fn drain_time(&self) -> Duration {
+        Duration::from_millis(u64::from(self.drain.timeout_ms))
+    }
+}
+
+/// What is filled into a template.
+#[derive(Clone, Debug)]
+pub(crate) struct Placeholders<'a> {
+    pub(crate) port: u16,
+    pub(crate) node: &'a str,
+    pub(crate) cluster: &'a str,
+    pub(crate) dir: &'a str,
+    pub(crate) version: &'a str,
+}
+
+impl Placeholders<'_> {
+    /// Fills a template in one pass, so that a value with braces is not filled again.
+    pub(crate) fn fill(&self, template: &str) -> String {
+        let port = self.port.to_string();
+        let known = [
+            ("{port}", port.as_str()),
+            ("{node}", self.node),
+            ("{cluster}", self.cluster),
+            ("{dir}", self.dir),
+            ("{version}", self.version),
+        ];
+        let mut filled = String::with_capacity(template.len());
+        let mut rest = template;
+        while let Some(brace) = rest.find('{') {
+            filled.push_str(&rest[..brace]);
+            rest = &rest[brace..];
+            let (name, value) = known
+                .iter()
+                .find(|(name, _)| rest.starts_with(name))
+                .unwrap_or(&("{", "{"));
+            filled.push_str(value);
+            rest = &rest[name.len()..];
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_once() {
+        let values = Placeholders {
+            port: 8080,
+            node: "{port}",
+            cluster: "c",
+            dir: "/d",
+            version: "1",
+        };
+        assert_eq!(
+            values.fill("--port={port} {node} {\"a\":1} {dir}/{version} {cluster} {x"),
+            "--port=8080 {port} {\"a\":1} /d/1 c {x"
+        );
+    }
+
+    #[test]
+    fn bad_documents_are_named() {
+        let cluster = |connection: &str| Cluster {
+            name: "c".into(),
+            labels: BTreeMap::new(),
+            nodes: 1,
+            driver: crate::NAME.to_owned(),
+            connection: connection.to_owned(),
+        };
+        assert!(Connection::of(&cluster(r#"{"dir":"x","frontDoor":"127.0.0.1:80"}"#)).is_ok());
+        for bad in [
+            "",
+            "{}",
+            r#"{"dir":""}"#,
+            r#"{"dir":"x","frontDoor":"0.0.0.0:80"}"#,
+            r#"{"dir":"x","y":1}"#,
+        ] {
+            assert!(Connection::of(&cluster(bad)).is_err(), "{bad}");
+        }
+    }
+}
