@@ -78,6 +78,17 @@ impl<S> Evaluation<S> {
     }
 }
 
+/// The phases that this version of the contract names. A gate that judges all of them alike
+/// compares with this list, and holds at any other phase.
+pub const PHASES: [&str; 6] = [
+    "before-wave",
+    "before-site",
+    "after-batch",
+    "soak",
+    "after-wave",
+    "continuous",
+];
+
 /// The worst of some verdicts: fail before hold before pass. None of none.
 pub fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Option<Verdict> {
     verdicts.into_iter().max_by_key(|verdict| match verdict {

@@ -73,7 +73,7 @@ mod strategy;
 pub mod units;
 
 pub use evidence::{Cohort, Evidence};
-pub use gate::{Evaluation, Gate, worst};
+pub use gate::{Evaluation, Gate, PHASES, worst};
 pub use strategy::{Outcome, Strategy};
 
 #[doc(hidden)]

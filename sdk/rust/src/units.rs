@@ -137,8 +137,10 @@ impl Ratio {
     pub fn parse(text: &str) -> Option<Self> {
         let number = text.strip_suffix('%')?;
         let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let percent: f64 = plain.then(|| number.parse().ok())??;
-        (percent <= 100.0).then_some(Self(percent / 100.0))
+        // Shifting the decimal point before reading gives the number nearest to the ratio
+        // that was written; dividing by 100 afterwards would not.
+        let ratio: f64 = plain.then(|| format!("{number}e-2").parse().ok())??;
+        (ratio <= 1.0).then_some(Self(ratio))
     }
 }
 
@@ -217,6 +219,12 @@ impl<'de> Deserialize<'de> for Millis {
     }
 }
 
+/// A number for people: at most six decimals, and no zeros at the end.
+pub fn number(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Reads a value from a string by a function.
 struct Text<T> {
     expected: &'static str,
@@ -272,6 +280,10 @@ mod tests {
     #[test]
     fn ratios() {
         assert_eq!(Ratio::parse("99%").map(Ratio::get), Some(0.99));
+        assert_eq!(Ratio::parse("99.9%").map(Ratio::get), Some(999.0 / 1000.0));
+        assert_eq!(number(0.99), "0.99");
+        assert_eq!(number(500.0), "500");
+        assert_eq!(number(2.0 / 3.0), "0.666667");
         for text in ["99", "100.5%", "nan%", "inf%", "1e1%", "-1%", "%"] {
             assert_eq!(Ratio::parse(text), None, "{text}");
         }

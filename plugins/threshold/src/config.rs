@@ -1,0 +1,136 @@
+//! The configuration, and the query that it makes.
+
+use serde::Deserialize;
+use wavegate_sdk::units::Millis;
+use wavegate_sdk::{GateCluster, Problem, Release, problem};
+
+/// The configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Config {
+    query: String,
+    pub(crate) max: Option<f64>,
+    pub(crate) min: Option<f64>,
+    #[serde(default)]
+    pub(crate) aggregate: Aggregate,
+    pub(crate) window: Option<Millis>,
+    step: Option<Millis>,
+    #[serde(default)]
+    pub(crate) on_no_data: OnNoData,
+    #[serde(default)]
+    pub(crate) per_cluster: bool,
+    #[serde(default = "default_name")]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) unit: String,
+}
+
+fn default_name() -> String {
+    "value".to_owned()
+}
+
+/// How the samples of a series become one value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Aggregate {
+    Max,
+    Min,
+    Mean,
+    #[default]
+    Last,
+}
+
+/// What an empty answer means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnNoData {
+    #[default]
+    Hold,
+    Fail,
+}
+
+/// Samples of a range query, unless the configuration says otherwise: enough to see a
+/// course, few enough to be cheap for a source.
+const SAMPLES_PER_WINDOW: u32 = 20;
+
+impl Config {
+    /// Distance of the samples of a range query over this window.
+    pub(crate) fn step_ms(&self, window: Millis) -> u32 {
+        let step = self.step.map(Millis::get);
+        step.unwrap_or(window.get() / SAMPLES_PER_WINDOW).max(1)
+    }
+
+    /// The query with its placeholders filled in.
+    pub(crate) fn query(&self, release: &Release, cluster: Option<&GateCluster>) -> String {
+        let mut query = self
+            .query
+            .replace("{{release}}", &quoted(&release.digest))
+            .replace("{{version}}", &quoted(&release.version));
+        if let Some(cluster) = cluster {
+            query = query
+                .replace("{{cluster}}", &quoted(&cluster.name))
+                .replace("{{baseline}}", &quoted(&cluster.baseline));
+        }
+        query
+    }
+
+    /// What the schema cannot say.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut add = |pointer: &str, text: String| problems.push(problem(pointer, text));
+        if self.max.is_none() && self.min.is_none() {
+            add("", "a limit is needed: max, min or both".to_owned());
+        }
+        if let (Some(min), Some(max)) = (self.min, self.max)
+            && min > max
+        {
+            add("/min", "min must not be above max".to_owned());
+        }
+        if self.window.is_some_and(|window| window.get() == 0) {
+            add("/window", "must be longer than nothing".to_owned());
+        }
+        match (self.window, self.step) {
+            (None, Some(_)) => add("/step", "a step needs a window".to_owned()),
+            (Some(window), Some(step)) if step > window || step.get() == 0 => {
+                add(
+                    "/step",
+                    "must be longer than nothing and at most the window".to_owned(),
+                );
+            }
+            _ => {}
+        }
+        for name in placeholders(&self.query) {
+            match name {
+                "release" | "version" => {}
+                "cluster" | "baseline" if self.per_cluster => {}
+                "cluster" | "baseline" => {
+                    add(
+                        "/query",
+                        format!("{{{{{name}}}}} needs perCluster to be true"),
+                    );
+                }
+                _ => add(
+                    "/query",
+                    format!(
+                        "{{{{{name}}}}} is not known; there are {{{{release}}}}, {{{{version}}}}, \
+                         {{{{cluster}}}} and {{{{baseline}}}}"
+                    ),
+                ),
+            }
+        }
+        problems
+    }
+}
+
+/// What stands between double braces.
+fn placeholders(query: &str) -> impl Iterator<Item = &str> {
+    query
+        .split("{{")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("}}").map(|(name, _)| name))
+}
+
+/// A value as it may stand inside double quotes, so that a name cannot change the query.
+fn quoted(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"")
+}
