@@ -61,6 +61,12 @@ impl SourceKind {
             Self::Http(_) => "http",
         }
     }
+
+    /// Whether a slot of this kind can be bound to it. What a driver knows of its nodes can also
+    /// be asked for as metrics, so that a gate on metrics needs no server.
+    pub fn fits(&self, slot_kind: &str) -> bool {
+        slot_kind == self.slot_kind() || matches!((self, slot_kind), (Self::Probe, "metrics"))
+    }
 }
 
 /// How a server is reached.
