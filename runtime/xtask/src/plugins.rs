@@ -18,7 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use wit_component::ComponentEncoder;
 
-use toolchain::{Found, Toolchain};
+use self::toolchain::{Found, Toolchain};
+use crate::project::Project;
 
 /// The shipped plugins: a crate of this name lies in `plugins/`.
 pub(crate) const PLUGINS: [&str; 4] = ["canary", "probe", "rolling", "threshold"];
@@ -338,8 +339,7 @@ fn component_path(project: &Path, name: &str) -> PathBuf {
 /// Where guests are built: apart from the host, because their flags differ.
 fn guest_target(project: &Path) -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => std::path::absolute(PathBuf::from(target).join("guests"))
-            .unwrap_or_else(|_| project.join("plugins/target")),
+        Some(target) => project.join(target).join("guests"),
         None => project.join("plugins/target"),
     }
 }
@@ -357,7 +357,7 @@ fn cargo_home() -> Result<PathBuf> {
 }
 
 fn project_root() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = Project::find()?.root;
     root.canonicalize()
         .with_context(|| format!("failed to find {}", root.display()))
 }

@@ -160,3 +160,8 @@ macro_rules! export_gate {
         }
     };
 }
+
+/// Keeps the examples of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
