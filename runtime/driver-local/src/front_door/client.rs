@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 use wavegate_model::evidence::Requests;
 use wavegate_model::observation::Stamp;
-use wavegate_model::{ClusterName, Digest, Split, Timestamp};
+use wavegate_model::{ClusterName, Digest, Epoch, Split, Timestamp};
 
 /// A call that does not wait for requests to end: it writes one small file at most, so five
 /// seconds mean that the process is stopped or the machine is.
@@ -148,6 +148,15 @@ impl FrontDoor {
             split: split.clone(),
         };
         self.call(wire::SET_SPLIT, &body, CALL_TIME_MAX).await
+    }
+
+    /// Refuses splits of lower epochs from here on. Whoever takes clusters over says so before
+    /// anything else: a host that was stopped between its last look at the owner record and its
+    /// write would otherwise still be believed. A lower fence than the one that stands has
+    /// nothing to do.
+    pub async fn fence(&self, epochs: Vec<(ClusterName, Epoch)>) -> Result<(), FrontDoorError> {
+        self.call(wire::FENCE, &wire::Fence { epochs }, CALL_TIME_MAX)
+            .await
     }
 
     /// What it is doing.

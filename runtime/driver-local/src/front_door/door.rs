@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use wavegate_model::observation::Stamp;
-use wavegate_model::{ClusterName, Digest, Permille, Timestamp};
+use wavegate_model::{ClusterName, CommandId, Digest, Generation, Permille, Timestamp};
 
 /// As for a driver: no cluster on one machine has more.
 const NODES_PER_CLUSTER_MAX: usize = 1000;
@@ -194,16 +194,15 @@ impl Door {
         )?;
         self.change(|stored| {
             for (cluster, stamp) in &stamps {
-                match stored.stamps.get(cluster) {
-                    Some(current) if stamp < current => {
-                        let (cluster, stamp, current) = (cluster.clone(), *stamp, *current);
-                        return Err(Refusal::Stale {
-                            cluster,
-                            stamp,
-                            current,
-                        });
-                    }
-                    Some(_) | None => {}
+                if let Some(current) = follows(stored, cluster)
+                    && *stamp < current
+                {
+                    let (cluster, stamp) = (cluster.clone(), *stamp);
+                    return Err(Refusal::Stale {
+                        cluster,
+                        stamp,
+                        current,
+                    });
                 }
             }
             if split == stored.split {
@@ -234,6 +233,21 @@ impl Door {
             stored.stamps.extend(stamps);
             stored.split = split;
             Ok(())
+        })
+        .await
+    }
+
+    async fn fence(&self, wire::Fence { epochs }: wire::Fence) -> Result<(), Refusal> {
+        self.change(|stored| {
+            for (cluster, epoch) in epochs {
+                let fence = stored.fences.entry(cluster).or_default();
+                *fence = epoch.max(*fence);
+            }
+            check_count(
+                "clusters",
+                stored.fences.len(),
+                wavegate_model::limits::CLUSTERS_PER_SITE_MAX,
+            )
         })
         .await
     }
@@ -286,6 +300,7 @@ impl Door {
             wire::SET_BACKENDS => answer(self.set_backends(read(body)?).await?),
             wire::DRAIN => answer(self.drain(read(body)?).await?),
             wire::SET_SPLIT => answer(self.set_split(read(body)?).await?),
+            wire::FENCE => answer(self.fence(read(body)?).await?),
             wire::STATUS => answer(self.status().await),
             wire::TOTALS => answer(lock(&self.stats).totals()),
             wire::STATS => {
@@ -305,6 +320,16 @@ impl Door {
             }),
         }
     }
+}
+
+/// What a split's stamp may not be lower than: the last one, or the fence of a later owner.
+fn follows(stored: &Stored, cluster: &ClusterName) -> Option<Stamp> {
+    let fence = stored.fences.get(cluster).map(|epoch| Stamp {
+        epoch: *epoch,
+        generation: Generation(0),
+        command: CommandId(0),
+    });
+    stored.stamps.get(cluster).copied().max(fence)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

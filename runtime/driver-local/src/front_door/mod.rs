@@ -19,6 +19,9 @@
 //! socket `dir/ctl`. It outlives the host; killed and started again, it goes on with the split
 //! and the nodes in `dir/state.json`. Counts are not kept: they start again with the process.
 //!
+//! Splits carry a stamp per cluster. Older stamps than the last are refused, and so are all of an
+//! epoch below the fence that a new owner sets with [`FrontDoor::fence`].
+//!
 //! **Start at** [`FrontDoor`] for the host's side, `process` for the other.
 
 mod client;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use wavegate_model::observation::Stamp;
-use wavegate_model::{ClusterName, Split};
+use wavegate_model::{ClusterName, Epoch, Split};
 
 const VERSION: u32 = 1;
 
@@ -24,18 +24,21 @@ pub(super) struct Stored {
     pub(super) split: Split,
     /// The last stamp per cluster.
     pub(super) stamps: BTreeMap<ClusterName, Stamp>,
+    /// The lowest epoch per cluster whose splits are accepted.
+    pub(super) fences: BTreeMap<ClusterName, Epoch>,
     /// The nodes that get requests.
     pub(super) backends: BTreeMap<ClusterName, Vec<Backend>>,
 }
 
 impl Default for Stored {
     fn default() -> Self {
-        let (split, stamps, backends) = Default::default();
+        let (split, stamps, fences, backends) = Default::default();
         Self {
             version: VERSION,
             listen: None,
             split,
             stamps,
+            fences,
             backends,
         }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
 use wavegate_model::observation::Stamp;
-use wavegate_model::{ClusterName, Digest, Split, Timestamp};
+use wavegate_model::{ClusterName, Digest, Epoch, Split, Timestamp};
 
 /// A control body: a site of 256 clusters with dozens of nodes each is under 2 MiB.
 pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
@@ -13,6 +13,7 @@ pub(super) const BODY_BYTES_MAX: usize = 8 << 20;
 pub(super) const SET_BACKENDS: &str = "/set-backends";
 pub(super) const DRAIN: &str = "/drain";
 pub(super) const SET_SPLIT: &str = "/set-split";
+pub(super) const FENCE: &str = "/fence";
 pub(super) const STATUS: &str = "/status";
 pub(super) const STATS: &str = "/stats";
 pub(super) const TOTALS: &str = "/totals";
@@ -35,6 +36,11 @@ pub(super) struct Drain {
 pub(super) struct SetSplit {
     pub(super) stamps: Vec<(ClusterName, Stamp)>,
     pub(super) split: Split,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Fence {
+    pub(super) epochs: Vec<(ClusterName, Epoch)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -174,6 +174,40 @@ async fn older_splits_are_refused_and_equal_ones_are_done_already() {
 }
 
 #[tokio::test]
+async fn a_new_owner_keeps_the_old_one_out_before_it_writes_anything() {
+    let door = Door::open().await;
+    let write = async |epoch, permille| {
+        let stamps = vec![(cluster("a"), stamp(epoch, 7, 7))];
+        door.client
+            .set_split(
+                stamps,
+                &split(&[("a", 1, permille), ("a", 2, 1000 - permille)]),
+            )
+            .await
+    };
+    write(1, 900).await.unwrap();
+    door.client
+        .fence(vec![(cluster("a"), Epoch(2))])
+        .await
+        .unwrap();
+    door.client
+        .fence(vec![(cluster("a"), Epoch(1))])
+        .await
+        .unwrap();
+    let error = write(1, 100).await.unwrap_err();
+    let (stamp, current) = (stamp(1, 7, 7), stamp(2, 0, 0));
+    assert_eq!(
+        error,
+        FrontDoorError::Stale {
+            cluster: cluster("a"),
+            stamp,
+            current
+        }
+    );
+    write(2, 100).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_change_that_cannot_be_written_does_not_happen() {
     let node = Node::start("node", 1).await;
     let door = Door::with_nodes(&[&node], &[("a", 1, 1000)]).await;
