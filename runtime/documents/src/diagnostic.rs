@@ -138,13 +138,6 @@ impl Diagnostic {
         self
     }
 
-    /// As [`Self::at`], without showing the line: it may hold a secret.
-    pub(crate) fn at_hidden(mut self, place: Place) -> Self {
-        self = self.at(place, "");
-        self.place = None;
-        self
-    }
-
     /// A second place that explains the first.
     pub(crate) fn see(mut self, place: Place, label: impl Into<String>) -> Self {
         self.related.push((place, label.into()));

@@ -323,7 +323,7 @@ impl<'a> Loader<'a> {
             .keys()
             .filter(|(other, _)| other == kind)
             .map(|(_, name)| name.as_str());
-        let hint = suggest::hint(&name.value, names);
+        let hint = suggest::name_hint(&name.value, names);
         let hint = hint.unwrap_or_else(|| {
             format!("no document of kind `{kind}` was loaded; name its file too")
         });

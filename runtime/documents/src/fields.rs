@@ -252,12 +252,14 @@ impl<'a, 'n> Fields<'a, 'n> {
                 .problems
                 .push(problem.maybe_hint(suggest::hint(name, candidates)));
         }
-        for name in &self.missing {
-            let message = format!("this {} has no `{name}`", self.what);
+        if !self.missing.is_empty() {
+            let names = suggest::all_of(&self.missing);
+            let message = format!("this {} has no {names}", self.what);
+            let verb = if self.missing.len() == 1 { "is" } else { "are" };
             let problem = Diagnostic::error(Code::MissingField, message);
             self.cx
                 .problems
-                .push(problem.at(self.place(), format!("`{name}` is missing here")));
+                .push(problem.at(self.place(), format!("{names} {verb} missing here")));
         }
         (self.good && self.entries.is_empty() && absent == 0).then_some(())
     }

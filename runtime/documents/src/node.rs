@@ -3,7 +3,7 @@
 //! The kinds are read from this tree rather than by derived deserializers: those stop at the
 //! first problem, and cannot say where inside a plugin's untyped configuration a value stands.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, clean, quoted};
 use crate::source::{Place, SourceFile};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
@@ -55,10 +55,47 @@ impl Node {
             Value::Bool(value) => format!("the boolean `{value}`"),
             Value::Whole(value) => format!("the number `{value}`"),
             Value::Negative(value) => format!("the number `{value}`"),
-            Value::Float(value) => format!("the number `{value}`"),
-            Value::Text(text) => format!("the text {}", crate::diagnostic::quoted(text)),
+            Value::Float(value) => format!("the number `{value:?}`"),
+            Value::Text(text) => format!("the text {}", quoted(text)),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "a map".into(),
+        }
+    }
+
+    /// Lets a collection in brackets end with its bracket: the parser does not say where that is.
+    fn take_in_bracket(&mut self, text: &str) {
+        let closing = match &mut self.value {
+            Value::List(items) => {
+                items.iter_mut().for_each(|item| item.take_in_bracket(text));
+                if let Some(last) = items.last() {
+                    self.end = self.end.max(last.end);
+                }
+                b"[]"
+            }
+            Value::Map(entries) => {
+                for (key, value) in entries.iter_mut() {
+                    key.take_in_bracket(text);
+                    value.take_in_bracket(text);
+                }
+                if let Some((_, last)) = entries.last() {
+                    self.end = self.end.max(last.end);
+                }
+                b"{}"
+            }
+            _ => return,
+        };
+        let bytes = text.as_bytes();
+        if bytes.get(self.start as usize) != Some(&closing[0]) {
+            return;
+        }
+        let from = (self.end as usize).max(self.start as usize + 1);
+        let rest = bytes.get(from..).unwrap_or_default();
+        let skipped = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_whitespace() || **byte == b',')
+            .count();
+        if rest.get(skipped) == Some(&closing[1]) {
+            self.end = small((from + skipped + 1) as u64);
         }
     }
 
@@ -198,12 +235,19 @@ pub(crate) fn parse(source: &Arc<SourceFile>) -> Result<Vec<Node>, Box<Diagnosti
         with_snippet: false,
         emit_comments: false,
     };
-    serde_saphyr::from_multiple_with_options(&source.text, options)
-        .map_err(|error| Box::new(syntax_problem(source, &error)))
+    let mut nodes: Vec<Node> = serde_saphyr::from_multiple_with_options(&source.text, options)
+        .map_err(|error| Box::new(syntax_problem(source, &error)))?;
+    for node in &mut nodes {
+        node.take_in_bracket(&source.text);
+    }
+    Ok(nodes)
 }
 
 fn syntax_problem(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> Diagnostic {
-    let error = error.without_snippet();
+    let mut error = error.without_snippet();
+    while let serde_saphyr::Error::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
     let location = error.location().unwrap_or(Location::UNKNOWN);
     let at = match location.span().byte_offset() {
         Some(at) => usize::try_from(at).unwrap_or(usize::MAX),
@@ -220,6 +264,84 @@ fn syntax_problem(source: &Arc<SourceFile>, error: &serde_saphyr::Error) -> Diag
         .filter(|c| *c != '\n')
         .map_or(0, char::len_utf8);
     let place = Place::new(source, at..at + len);
-    let text = format!("{error:?}");
-    Diagnostic::error(Code::Syntax, text).at(place, "here")
+    let (code, message) = match error {
+        serde_saphyr::Error::AliasReplayLimitExceeded { .. }
+        | serde_saphyr::Error::AliasExpansionLimitExceeded { .. }
+        | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => {
+            let message = format!("aliases repeat more than {ALIAS_EVENTS_MAX} values");
+            (Code::TooLarge, message)
+        }
+        serde_saphyr::Error::Budget { breach, .. } => (Code::TooLarge, over_budget(breach)),
+        serde_saphyr::Error::RecursiveReferencesRequireWeakTypes { .. } => (
+            Code::Syntax,
+            "an alias stands inside of what it repeats".to_owned(),
+        ),
+        serde_saphyr::Error::NonFiniteFloat { value, .. } => (
+            Code::BadValue,
+            format!("{} is not a finite number", quoted(value)),
+        ),
+        error => {
+            let message = without_location(&error.to_string());
+            match message.as_str() {
+                // The scanner has a guard of its own for brackets in brackets.
+                "recursion limit exceeded" => (Code::TooLarge, too_deep()),
+                _ => (Code::Syntax, message),
+            }
+        }
+    };
+    let hint = syntax_hint(&message, source.text[at..].chars().next());
+    Diagnostic::error(code, message)
+        .at(place, "")
+        .maybe_hint(hint)
+}
+
+fn over_budget(breach: &serde_saphyr::budget::BudgetBreach) -> String {
+    use serde_saphyr::budget::BudgetBreach;
+    match breach {
+        BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
+            format!("the file has more than {NODES_MAX} values")
+        }
+        BudgetBreach::Depth { .. } => too_deep(),
+        other => without_location(&format!(
+            "the file is beyond a limit of the parser: {other:?}"
+        )),
+    }
+}
+
+fn too_deep() -> String {
+    format!("values are nested more than {DEPTH_MAX} deep")
+}
+
+/// The parser ends its messages with a place of its own; ours stands in front of the snippet.
+fn without_location(message: &str) -> String {
+    let end = message.find(" at line ").unwrap_or(message.len());
+    clean(message[..end].lines().next().unwrap_or_default())
+}
+
+/// What most often is behind a problem of the parser.
+fn syntax_hint(message: &str, at: Option<char>) -> Option<String> {
+    let hint = if message.contains("tab") || at == Some('\t') {
+        "YAML is indented with spaces, never with tabs"
+    } else if message.contains("unclosed quote") {
+        "the quote that begins here has no end"
+    } else if message.contains("unclosed bracket") {
+        "the bracket that begins here has no end"
+    } else if message.contains("mapping values are not allowed") {
+        "put a text that has `: ` in it in quotes"
+    } else if message.contains("unknown anchor") {
+        "an anchor is defined with `&name` before it is used"
+    } else if message.contains("unsupported tag") {
+        "documents have no tags: remove it, or put the text in quotes"
+    } else if matches!(at, Some('@' | '`' | '%')) {
+        "put a text that begins with this character in quotes"
+    } else if at.is_some_and(char::is_control) && at != Some('\n') {
+        "the file has a control character here"
+    } else if message.contains("a flow ") {
+        "is a `,` or a closing bracket missing before this?"
+    } else if message.contains("did not find expected") {
+        "is the line indented like the ones before it?"
+    } else {
+        return None;
+    };
+    Some(hint.into())
 }

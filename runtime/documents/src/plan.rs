@@ -422,7 +422,7 @@ impl Planner<'_> {
                         format!("the wave `{name}` is there twice"),
                     ),
                     None => Diagnostic::error(Code::Dangling, format!("there is no wave `{name}`"))
-                        .maybe_hint(suggest::hint(
+                        .maybe_hint(suggest::name_hint(
                             name.as_str(),
                             waves.iter().map(|wave| wave.name.as_str()),
                         )),

@@ -129,7 +129,7 @@ fn snippet<'a>(window: &Window<'a>) -> Snippet<'a, annotate_snippets::Annotation
     let (first, last) = (window.lines.0.saturating_sub(1), window.lines.1);
     let shown = cut(source, source.lines_range(first, last), &window.notes);
     let first = source.line_index(shown.start);
-    let text = &source.text[shown.clone()];
+    let text = source.shown(shown.clone());
     let notes = window.notes.iter().map(|(kind, place, label)| {
         let start = place.range.start.clamp(shown.start, shown.end);
         // A range over several lines would mark half of the file: its first line is enough.

@@ -98,7 +98,7 @@ impl Documents {
     fn resolve_into(&self, name: &str, problems: &Problems) -> Option<ResolvedRollout> {
         let Some(rollout) = self.rollouts.get(name) else {
             let message = format!("there is no rollout {}", quoted(name));
-            let hint = suggest::hint(name, self.rollouts());
+            let hint = suggest::name_hint(name, self.rollouts());
             problems.push(Diagnostic::error(Code::Dangling, message).maybe_hint(hint));
             return None;
         };
@@ -203,7 +203,7 @@ fn warn(
         .flat_map(|wave| wave.after.iter().copied())
         .collect();
     for (number, wave) in plan.waves.iter().enumerate() {
-        if earlier.contains(&number) || wave.soak.0 > 0 {
+        if earlier.contains(&number) || wave.soak.0 > 0 || wave.site_soak.0 > 0 {
             continue;
         }
         let written = policy

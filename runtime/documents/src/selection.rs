@@ -7,6 +7,8 @@ use crate::suggest;
 use std::collections::{BTreeMap, BTreeSet};
 use wavegate_model::{Cluster, Selector};
 
+/// Unknown names of a selector for which a close one is searched.
+const HINTS_MAX: usize = 8;
 /// Values of a label that a hint lists.
 const VALUES_MAX: usize = 8;
 
@@ -79,6 +81,7 @@ impl<'a> Index<'a> {
         problems: &Problems,
     ) -> bool {
         let mut good = true;
+        let mut unknown = 0;
         let mut seen = BTreeMap::new();
         for (name, place) in selector.names.iter().zip(&spots.names) {
             if let Some(first) = seen.insert(name, place) {
@@ -102,13 +105,17 @@ impl<'a> Index<'a> {
                 "the fleet `{}` has no cluster `{name}`",
                 self.fleet.name.value
             );
-            let names = self
-                .fleet
-                .clusters
-                .iter()
-                .map(|spot| spot.cluster.name.as_str());
+            unknown += 1;
+            // Comparing with all names is the costly part, and nobody reads a hundred hints.
+            let searched = if unknown <= HINTS_MAX {
+                self.fleet.clusters.as_slice()
+            } else {
+                &[]
+            };
+            let names = searched.iter().map(|spot| spot.cluster.name.as_str());
+
             let problem = Diagnostic::error(Code::Dangling, message).at(place.clone(), "");
-            problems.push(problem.maybe_hint(suggest::hint(name.as_str(), names)));
+            problems.push(problem.maybe_hint(suggest::name_hint(name.as_str(), names)));
         }
         good
     }
@@ -117,7 +124,7 @@ impl<'a> Index<'a> {
     pub(crate) fn why_nothing(&self, selector: &Selector) -> Option<String> {
         for (key, value) in &selector.labels {
             let Some(values) = self.by_label.get(key.as_str()) else {
-                let hint = suggest::hint(key, self.by_label.keys().copied());
+                let hint = suggest::name_hint(key, self.by_label.keys().copied());
                 let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
                 return Some(format!("no cluster has the label `{key}`{hint}"));
             };

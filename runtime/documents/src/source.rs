@@ -1,8 +1,9 @@
 //! The text of a file, and places in it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A file as it was read.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct SourceFile {
     pub(crate) text: String,
     /// Byte offsets at which lines start.
     lines: Vec<usize>,
+    /// Ranges that hold a secret which should not be there, and are never shown.
+    hidden: Mutex<Vec<Range<usize>>>,
 }
 
 impl SourceFile {
@@ -23,7 +26,42 @@ impl SourceFile {
             .filter(|(_, byte)| *byte == b'\n')
             .map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(starts).collect();
-        Self { path, text, lines }
+        Self {
+            path,
+            text,
+            lines,
+            hidden: Mutex::default(),
+        }
+    }
+
+    /// Never shows a range, whatever else is wrong near it.
+    pub(crate) fn hide(&self, range: Range<usize>) {
+        self.hidden
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(range);
+    }
+
+    /// Some lines as they may be shown. As long as the text that they stand for.
+    pub(crate) fn shown(&self, range: Range<usize>) -> Cow<'_, str> {
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let near: Vec<_> = hidden
+            .iter()
+            .filter(|h| h.start < range.end && range.start < h.end)
+            .collect();
+        if near.is_empty() {
+            return Cow::Borrowed(&self.text[range]);
+        }
+        let mut bytes = self.text.as_bytes()[range.clone()].to_vec();
+        for hidden in near {
+            let from = hidden.start.max(range.start) - range.start;
+            let to = hidden.end.min(range.end) - range.start;
+            bytes[from..to]
+                .iter_mut()
+                .filter(|byte| **byte != b'\n')
+                .for_each(|byte| *byte = b'*');
+        }
+        Cow::Owned(String::from_utf8(bytes).unwrap_or_default())
     }
 
     /// The folder against which relative paths in the file are meant.

@@ -1,6 +1,6 @@
 //! "Did you mean".
 
-/// A hint that names the candidate closest to what was written, or all of them if they are few.
+/// For the words of the format: the one closest to what was written, or all if they are few.
 pub(crate) fn hint<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -13,6 +13,32 @@ pub(crate) fn hint<'a>(
     (1..=12)
         .contains(&candidates.len())
         .then(|| format!("expected {}", one_of(&candidates)))
+}
+
+/// For names that the user gave: the closest one, or all if they are few.
+pub(crate) fn name_hint<'a>(
+    written: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    let names: Vec<&str> = names.into_iter().collect();
+    match closest(written, &names) {
+        Some(close) => Some(format!("did you mean `{close}`?")),
+        None => match names.as_slice() {
+            [] => None,
+            [only] => Some(format!("there is only `{only}`")),
+            few if few.len() <= 12 => Some(format!("there are {}", all_of(few))),
+            _ => None,
+        },
+    }
+}
+
+/// `a`, `b` and `c`.
+pub(crate) fn all_of(names: &[&str]) -> String {
+    let mut text = one_of(names);
+    if let Some(at) = text.rfind("` or `") {
+        text.replace_range(at..at + 6, "` and `");
+    }
+    text
 }
 
 /// `a`, `b` or `c`.

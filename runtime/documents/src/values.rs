@@ -28,7 +28,7 @@ pub(crate) fn text(cx: Cx<'_>, node: &Node) -> Option<String> {
     }
     if let Some(bad) = text.chars().find(|c| !is_plain(*c)) {
         let message = format!(
-            "the text has the control character `{}`",
+            "the text has a character that cannot be seen: `{}`",
             bad.escape_default()
         );
         return cx.bad_value(node, message, None);
@@ -54,6 +54,9 @@ fn raw_text<'n>(cx: Cx<'_>, node: &'n Node, expected: &str) -> Option<&'n str> {
 /// A name: a lower-case DNS label.
 pub(crate) fn name<T: for<'s> From<&'s str>>(cx: Cx<'_>, node: &Node) -> Option<T> {
     let name = raw_text(cx, node, "a name")?;
+    if name.is_empty() {
+        return cx.bad_value(node, "the name is empty", None);
+    }
     if let Some(problem) = name_problem(name) {
         let message = format!("{} is not a name: {problem}", quoted(name));
         return cx.bad_value(node, message, name_hint(name));
@@ -202,6 +205,12 @@ fn label_problem(label: &str, more: &str) -> Option<String> {
 pub(crate) fn boolean(cx: Cx<'_>, node: &Node) -> Option<bool> {
     match node.value {
         Value::Bool(value) => Some(value),
+        Value::Text(ref text) if matches!(text.as_str(), "yes" | "on" | "Yes" | "On") => {
+            cx.wrong_type(node, "`true` or `false`", Some("write `true`".into()))
+        }
+        Value::Text(ref text) if matches!(text.as_str(), "no" | "off" | "No" | "Off") => {
+            cx.wrong_type(node, "`true` or `false`", Some("write `false`".into()))
+        }
         _ => cx.wrong_type(node, "`true` or `false`", None),
     }
 }
@@ -472,10 +481,12 @@ pub(crate) fn json_map(cx: Cx<'_>, node: &Node) -> Option<String> {
 fn check_keys(cx: Cx<'_>, node: &Node) -> Option<()> {
     let checked: Vec<Option<()>> = match &node.value {
         Value::List(items) => items.iter().map(|item| check_keys(cx, item)).collect(),
-        Value::Map(_) => entries(cx, node, "a map")?
-            .iter()
-            .map(|(_, _, value)| check_keys(cx, value))
-            .collect(),
+        Value::Map(pairs) => {
+            let below = pairs.iter().map(|(_, value)| check_keys(cx, value));
+            std::iter::once(entries(cx, node, "a map").map(drop))
+                .chain(below)
+                .collect()
+        }
         _ => Vec::new(),
     };
     checked.into_iter().collect()

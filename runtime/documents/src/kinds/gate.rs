@@ -1,7 +1,7 @@
 //! The parts of a policy that name plugins: the strategy and the gates.
 
 use crate::defaults;
-use crate::diagnostic::{Code, Diagnostic, quoted};
+use crate::diagnostic::{Code, Diagnostic, clean, quoted};
 use crate::fields::{Cx, Fields, Spot, entries, list, spot};
 use crate::node::{Node, Value};
 use crate::source::Place;
@@ -53,6 +53,10 @@ pub(crate) struct StrategySpots {
 }
 
 pub(super) fn strategy(cx: Cx<'_>, node: &Node) -> Option<(StrategyUse, StrategySpots)> {
+    if let Value::Text(text) = &node.value {
+        let hint = format!("write `{{plugin: {{shipped: {}}}}}`", clean(text));
+        return cx.wrong_type(node, "a map (the fields of a strategy)", Some(hint));
+    }
     let mut fields = Fields::open(cx, node, "strategy")?;
     let plugin = fields.required("plugin", spot(plugin));
     let config = config(cx, &mut fields);

@@ -162,6 +162,11 @@ fn endpoint(fields: &mut Fields<'_, '_>) -> Option<Endpoint> {
 
 fn address(cx: Cx<'_>, node: &Node) -> Option<String> {
     let address = values::text(cx, node)?;
+    if address.contains('@') {
+        cx.source.hide(node.range());
+        let hint = Some("say it with `auth`, which names a file or an environment variable".into());
+        return cx.bad_value(node, "an address holds no credentials", hint);
+    }
     let rest = address
         .strip_prefix("http://")
         .or_else(|| address.strip_prefix("https://"));
@@ -175,10 +180,6 @@ fn address(cx: Cx<'_>, node: &Node) -> Option<String> {
     let host = rest.split('/').next().unwrap_or_default();
     if host.is_empty() {
         return cx.bad_value(node, format!("{} has no host", quoted(&address)), None);
-    }
-    if host.contains('@') {
-        let hint = Some("say it with `auth`, which names a file or an environment variable".into());
-        return cx.bad_value(node, "an address holds no credentials", hint);
     }
     if address.contains(['?', '#', ' ']) {
         return cx.bad_value(
@@ -215,12 +216,14 @@ fn basic(cx: Cx<'_>, node: &Node) -> Option<Auth> {
 
 fn secret(cx: Cx<'_>, node: &Node) -> Option<SecretRef> {
     if let Value::Text(_) = node.value {
-        // The text may be the secret itself: it is neither quoted nor shown.
-        let message = "a secret is not written into a document";
-        let hint = "name where it is: `{env: NAME}` or `{file: path}`";
-        let start = node.range().start;
-        let problem = Diagnostic::error(Code::BadValue, message).hint(hint);
-        return cx.fail(problem.at_hidden(cx.range(start..start)));
+        // The text may be the secret itself.
+        cx.source.hide(node.range());
+        let hint = "name where it is: `{env: NAME}` or `{file: path}`; and change the secret, it was in a file";
+        return cx.bad_value(
+            node,
+            "a secret is not written into a document",
+            Some(hint.into()),
+        );
     }
     let mut fields = Fields::open(cx, node, "secret")?;
     let env = fields.optional("env", values::text);
