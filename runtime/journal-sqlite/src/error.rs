@@ -32,8 +32,8 @@ pub(crate) enum StoreError {
     },
     #[error("the transaction was lost before its commit")]
     TransactionLost,
-    #[error("the commit that it belonged to failed: {0}")]
-    Group(Arc<StoreError>),
+    #[error("the transaction that it belonged to failed")]
+    Group(#[source] Arc<StoreError>),
     #[error("{what} is {size}, and the limit is {max}")]
     TooLarge {
         what: &'static str,
@@ -51,5 +51,26 @@ pub(crate) fn storage(operation: &'static str, cause: impl Into<StoreError>) -> 
     JournalError::Storage {
         operation,
         source: Box::new(cause.into()),
+    }
+}
+
+/// Why a request failed, where it is not known which operation of the port it was.
+pub(crate) enum Failure {
+    Port(JournalError),
+    Store(StoreError),
+}
+
+impl Failure {
+    pub(crate) fn for_port(self, operation: &'static str) -> JournalError {
+        match self {
+            Failure::Port(error) => error,
+            Failure::Store(cause) => storage(operation, cause),
+        }
+    }
+}
+
+impl<E: Into<StoreError>> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Failure::Store(cause.into())
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::Verified;
 use crate::chain::{self, GENESIS, Hash};
-use crate::error::{StoreError, storage};
+use crate::error::{Failure, StoreError, storage};
 use crate::schema::{self, Access};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,7 +60,7 @@ impl Readers {
     pub(crate) fn ask<T: Send + 'static>(
         &self,
         operation: &'static str,
-        read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+        read: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, JournalError>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
@@ -104,38 +104,17 @@ fn serve(connection: &Connection, questions: &Mutex<mpsc::Receiver<Question>>) {
     }
 }
 
-/// Why a read failed, before it is known which operation it was.
-pub(crate) enum ReadError {
-    Port(JournalError),
-    Store(StoreError),
-}
-
-impl ReadError {
-    fn for_port(self, operation: &'static str) -> JournalError {
-        match self {
-            ReadError::Port(error) => error,
-            ReadError::Store(cause) => storage(operation, cause),
-        }
-    }
-}
-
-impl From<rusqlite::Error> for ReadError {
-    fn from(cause: rusqlite::Error) -> Self {
-        ReadError::Store(cause.into())
-    }
-}
-
 pub(crate) fn records(
     connection: &Connection,
     rollout: &RolloutId,
     after: u64,
-) -> Result<Vec<StoredRecord>, ReadError> {
+) -> Result<Vec<StoredRecord>, Failure> {
     let mut found = Vec::new();
     walk(connection, rollout, after, |record| found.push(record))?;
     Ok(found)
 }
 
-pub(crate) fn verify(connection: &Connection, rollout: &RolloutId) -> Result<Verified, ReadError> {
+pub(crate) fn verify(connection: &Connection, rollout: &RolloutId) -> Result<Verified, Failure> {
     let mut verified = Verified {
         records: 0,
         last: None,
@@ -156,7 +135,7 @@ fn walk(
     rollout: &RolloutId,
     after: u64,
     mut show: impl FnMut(StoredRecord),
-) -> Result<(), ReadError> {
+) -> Result<(), Failure> {
     known(connection, rollout)?;
     let mut statement = connection.prepare_cached(
         "SELECT seq, at_ms, kind, version, body, prev_hash, hash FROM records
@@ -172,7 +151,7 @@ fn walk(
         .map_err(|cause| unreadable(rollout, expected, cause))?
     {
         let damaged = |detail: String| {
-            ReadError::Port(JournalError::Damaged {
+            Failure::Port(JournalError::Damaged {
                 rollout: rollout.clone(),
                 seq: expected,
                 detail,
@@ -236,7 +215,7 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 /// Tells a file that is damaged from a store that failed.
-fn unreadable(rollout: &RolloutId, seq: u64, cause: rusqlite::Error) -> ReadError {
+fn unreadable(rollout: &RolloutId, seq: u64, cause: rusqlite::Error) -> Failure {
     let damaged = match &cause {
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -248,7 +227,7 @@ fn unreadable(rollout: &RolloutId, seq: u64, cause: rusqlite::Error) -> ReadErro
         ),
     };
     if damaged {
-        ReadError::Port(JournalError::Damaged {
+        Failure::Port(JournalError::Damaged {
             rollout: rollout.clone(),
             seq,
             detail: cause.to_string(),
@@ -258,26 +237,26 @@ fn unreadable(rollout: &RolloutId, seq: u64, cause: rusqlite::Error) -> ReadErro
     }
 }
 
-fn known(connection: &Connection, rollout: &RolloutId) -> Result<(), ReadError> {
+fn known(connection: &Connection, rollout: &RolloutId) -> Result<(), Failure> {
     let found = connection
         .prepare_cached("SELECT 1 FROM writers WHERE rollout = ?1")?
         .query_row([rollout.as_str()], |_| Ok(()))
         .optional()?;
     found.ok_or_else(|| {
-        ReadError::Port(JournalError::Unknown {
+        Failure::Port(JournalError::Unknown {
             rollout: rollout.clone(),
         })
     })
 }
 
-pub(crate) fn blob(connection: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, ReadError> {
+pub(crate) fn blob(connection: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, Failure> {
     let bytes: Option<Vec<u8>> = connection
         .prepare_cached("SELECT bytes FROM blobs WHERE digest = ?1")?
         .query_row([digest.as_str()], |row| row.get(0))
         .optional()?;
     match bytes {
         Some(bytes) if chain::digest(&bytes) != *digest => {
-            Err(ReadError::Store(StoreError::BlobDamaged {
+            Err(Failure::Store(StoreError::BlobDamaged {
                 digest: digest.clone(),
             }))
         }
@@ -285,7 +264,7 @@ pub(crate) fn blob(connection: &Connection, digest: &Digest) -> Result<Option<Ve
     }
 }
 
-pub(crate) fn rollouts(connection: &Connection) -> Result<Vec<JournalEntry>, ReadError> {
+pub(crate) fn rollouts(connection: &Connection) -> Result<Vec<JournalEntry>, Failure> {
     // The first record of each by its number; as many as the last one's number says.
     let mut statement = connection.prepare_cached(
         "SELECT r.rollout, r.at_ms, (SELECT max(seq) FROM records WHERE rollout = r.rollout)
@@ -306,7 +285,7 @@ pub(crate) fn inbox(
     connection: &Connection,
     rollout: &RolloutId,
     after: u64,
-) -> Result<Vec<InboxRow>, ReadError> {
+) -> Result<Vec<InboxRow>, Failure> {
     known(connection, rollout)?;
     let mut statement = connection.prepare_cached(
         "SELECT id, at_ms, actor, reason, request FROM inbox WHERE rollout = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
@@ -322,4 +301,37 @@ pub(crate) fn inbox(
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_panics_fails_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.db");
+        let _writer = schema::create_or_open(&path).expect("opens");
+        let readers = Readers::start(&path, Access::Shared).expect("starts");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime starts");
+        runtime.block_on(async {
+            // More often than there are threads.
+            for _ in 0..=THREADS {
+                let answer = readers
+                    .ask::<()>("read", |_| panic!("a panic that a test makes"))
+                    .await;
+                assert!(
+                    matches!(answer, Err(JournalError::Storage { .. })),
+                    "{answer:?}"
+                );
+            }
+            let found = readers
+                .ask("list the rollouts of", rollouts)
+                .await
+                .expect("the next one is answered");
+            assert_eq!(found, []);
+        });
+    }
 }

@@ -5,7 +5,7 @@
 //! nothing behind and the others don't notice. Answers go out after the commit.
 
 use crate::chain::{self, GENESIS, Hash};
-use crate::error::{StoreError, storage};
+use crate::error::{Failure, StoreError, storage};
 use crate::stats::{Counts, Stats};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::sync::Arc;
@@ -230,34 +230,7 @@ fn carry_out(transaction: &mut Transaction<'_>, request: &Request) -> Result<Ans
     Ok(answer.map_err(|refusal| refusal.for_port(request.operation)))
 }
 
-/// Why a request was refused, before it is known which operation it was.
-enum Refusal {
-    Port(JournalError),
-    Store(StoreError),
-}
-
-impl Refusal {
-    fn for_port(self, operation: &'static str) -> JournalError {
-        match self {
-            Refusal::Port(error) => error,
-            Refusal::Store(cause) => storage(operation, cause),
-        }
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(cause: StoreError) -> Self {
-        Refusal::Store(cause)
-    }
-}
-
-impl From<rusqlite::Error> for Refusal {
-    fn from(cause: rusqlite::Error) -> Self {
-        Refusal::Store(cause.into())
-    }
-}
-
-fn open(connection: &Connection, rollout: &RolloutId) -> Result<u64, Refusal> {
+fn open(connection: &Connection, rollout: &RolloutId) -> Result<u64, Failure> {
     let raised: Option<i64> = connection
         .prepare_cached(
             "UPDATE writers SET writer = writer + 1 WHERE rollout = ?1 RETURNING writer",
@@ -275,10 +248,10 @@ fn open(connection: &Connection, rollout: &RolloutId) -> Result<u64, Refusal> {
     }
 }
 
-fn append(connection: &Connection, batch: &Batch) -> Result<u64, Refusal> {
+fn append(connection: &Connection, batch: &Batch) -> Result<u64, Failure> {
     let rollout = &batch.rollout;
     if current_writer(connection, rollout)? != batch.writer {
-        return Err(Refusal::Port(JournalError::TakenOver {
+        return Err(Failure::Port(JournalError::TakenOver {
             rollout: rollout.clone(),
         }));
     }
@@ -293,21 +266,21 @@ fn append(connection: &Connection, batch: &Batch) -> Result<u64, Refusal> {
     Ok(seq)
 }
 
-fn current_writer(connection: &Connection, rollout: &RolloutId) -> Result<u64, Refusal> {
+fn current_writer(connection: &Connection, rollout: &RolloutId) -> Result<u64, Failure> {
     let writer: Option<i64> = connection
         .prepare_cached("SELECT writer FROM writers WHERE rollout = ?1")?
         .query_row([rollout.as_str()], |row| row.get(0))
         .optional()?;
     match writer {
         Some(writer) => Ok(writer.cast_unsigned()),
-        None => Err(Refusal::Port(JournalError::Unknown {
+        None => Err(Failure::Port(JournalError::Unknown {
             rollout: rollout.clone(),
         })),
     }
 }
 
 /// Number and hash of the last record.
-fn head(connection: &Connection, rollout: &RolloutId) -> Result<(u64, Hash), Refusal> {
+fn head(connection: &Connection, rollout: &RolloutId) -> Result<(u64, Hash), Failure> {
     let last: Option<(i64, Hash)> = connection
         .prepare_cached(
             "SELECT seq, hash FROM records WHERE rollout = ?1 ORDER BY seq DESC LIMIT 1",
@@ -323,7 +296,7 @@ fn store_record(
     seq: u64,
     previous: &Hash,
     record: &NewRecord,
-) -> Result<Hash, Refusal> {
+) -> Result<Hash, Failure> {
     within("a record's body", record.body.len() as u64, BODY_MAX)?;
     let hash = chain::hash(previous, rollout, seq, record);
     connection
@@ -344,7 +317,7 @@ fn store_record(
     Ok(hash)
 }
 
-fn store_blob(connection: &Connection, blob: &Blob) -> Result<(), Refusal> {
+fn store_blob(connection: &Connection, blob: &Blob) -> Result<(), Failure> {
     within("a blob", blob.bytes.len() as u64, BLOB_MAX)?;
     let actual = chain::digest(&blob.bytes);
     if actual != blob.digest {
@@ -366,7 +339,7 @@ fn put_inbox(
     rollout: &RolloutId,
     at: Timestamp,
     texts: [&str; 3],
-) -> Result<u64, Refusal> {
+) -> Result<u64, Failure> {
     current_writer(connection, rollout)?;
     for text in texts {
         within("a text for the inbox", text.len() as u64, INBOX_MAX)?;
@@ -394,4 +367,44 @@ fn integer(what: &'static str, number: u64) -> Result<i64, StoreError> {
         size: number,
         max,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_thread_that_ends_is_an_error_for_all_who_wait_and_come() {
+        let (queue, mut requests) = mpsc::channel::<Request>(QUEUE);
+        let thread = std::thread::spawn(move || {
+            requests.blocking_recv();
+            panic!("a panic that a test makes");
+        });
+        let writer = Writer {
+            queue: Some(queue),
+            thread: Some(thread),
+            counts: Arc::default(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime starts");
+        runtime.block_on(async {
+            let ask = || writer.ask("append to", Work::Open(RolloutId::from("r1")));
+            let all = async {
+                let (first, second) = tokio::join!(ask(), ask());
+                [first, second, ask().await]
+            };
+            let answers = tokio::time::timeout(Duration::from_secs(60), all)
+                .await
+                .expect("nobody waits for ever");
+            for answer in answers {
+                assert!(
+                    matches!(answer, Err(JournalError::Storage { .. })),
+                    "{answer:?}"
+                );
+            }
+        });
+    }
 }
