@@ -173,6 +173,12 @@ pub enum Colour {
     Always,
 }
 
+impl From<Diagnostic> for Diagnostics {
+    fn from(problem: Diagnostic) -> Self {
+        Self(vec![problem])
+    }
+}
+
 impl Diagnostics {
     pub(crate) fn new(mut problems: Vec<Diagnostic>) -> Self {
         problems.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));

@@ -55,6 +55,15 @@ impl Documents {
         &self.files
     }
 
+    /// A release by the name of its document, with the folder that its paths are meant against.
+    pub fn release(&self, name: &str) -> Option<(wavegate_model::Release, PathBuf)> {
+        let found = self.releases.get(name)?;
+        Some((
+            found.release.clone(),
+            found.name.place.source.folder().to_path_buf(),
+        ))
+    }
+
     /// How many documents there are, by kind.
     pub fn counts(&self) -> [(&'static str, usize); 5] {
         [
@@ -236,7 +245,7 @@ impl<'a> Loader<'a> {
                 drop(self.documents.fleets.insert(doc.name.value.clone(), doc))
             }
             Some(Doc::Policy(doc)) => {
-                drop(self.documents.policies.insert(doc.name.value.clone(), doc))
+                drop(self.documents.policies.insert(doc.name.value.clone(), *doc))
             }
             Some(Doc::Release(doc)) => {
                 drop(self.documents.releases.insert(doc.name.value.clone(), doc))

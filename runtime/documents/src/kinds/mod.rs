@@ -32,7 +32,7 @@ pub(crate) const DRIVERS_NOT_BUILT: &[&str] = &["kubernetes", "sim"];
 #[derive(Debug)]
 pub(crate) enum Doc {
     Fleet(FleetDoc),
-    Policy(PolicyDoc),
+    Policy(Box<PolicyDoc>),
     Release(ReleaseDoc),
     Rollout(RolloutDoc),
     Source(SourceDoc),
@@ -71,7 +71,9 @@ pub(crate) fn read(cx: Cx<'_>, node: &Node) -> Option<Doc> {
     // The specification is read even if the name is bad, to show all problems at once.
     let doc = match (kind?, spec?.1) {
         (Kind::Fleet, spec) => FleetDoc::read(cx, name, spec).map(Doc::Fleet),
-        (Kind::Policy, spec) => PolicyDoc::read(cx, name, spec).map(Doc::Policy),
+        (Kind::Policy, spec) => {
+            PolicyDoc::read(cx, name, spec).map(|doc| Doc::Policy(Box::new(doc)))
+        }
         (Kind::Release, spec) => ReleaseDoc::read(cx, name, spec).map(Doc::Release),
         (Kind::Rollout, spec) => RolloutDoc::read(cx, name, spec).map(Doc::Rollout),
         (Kind::Source, spec) => SourceDoc::read(cx, name, spec).map(Doc::Source),
