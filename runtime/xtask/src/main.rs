@@ -60,6 +60,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    // Cargo calls this program in the place of the compiler while guests are built.
+    if let Some(code) = plugins::wrapper::run() {
+        return code;
+    }
     match run(Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {

@@ -8,6 +8,7 @@
 
 mod sources;
 mod toolchain;
+pub(crate) mod wrapper;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -223,8 +224,9 @@ fn check_digests(project: &Path, manifest: &Manifest) -> Result<()> {
 fn build(project: &Path, found: &Found) -> Result<Vec<Built>> {
     let target = guest_target(project);
     let cargo_home = cargo_home()?;
-    let status = found
-        .cargo()
+    let mut cargo = found.cargo();
+    wrapper::install(&mut cargo).context("failed to find this program's own file")?;
+    let status = cargo
         .current_dir(project.join("plugins"))
         .env("CARGO_TARGET_DIR", &target)
         .env(
