@@ -114,6 +114,23 @@ fn good_documents_are_accepted_without_a_word() {
     }
 }
 
+/// What is not written has a default, and a changed default shows in a review.
+#[test]
+fn a_minimal_policy_gets_every_default() {
+    let path = folder("warn").join("minimal.yaml");
+    let resolved = Documents::load(&[path]).unwrap().resolve("shop").unwrap();
+    let said = format!(
+        "{}\n",
+        serde_json::to_string_pretty(&resolved.policy).unwrap()
+    );
+    let beside = folder("defaults").join("minimal.json");
+    if std::env::var_os("WAVEGATE_BLESS").is_some() {
+        std::fs::write(&beside, said).unwrap();
+        return;
+    }
+    assert_eq!(std::fs::read_to_string(&beside).unwrap(), said);
+}
+
 #[test]
 fn nothing_stands_beside_a_document_that_is_gone() {
     for name in ["bad", "warn"] {
