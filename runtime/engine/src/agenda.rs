@@ -72,6 +72,10 @@ impl Agenda {
 
     /// When something is due next.
     pub fn next_due(&self) -> Option<Timestamp> {
+        if self.waves_dirty || !self.dirty.is_empty() {
+            // Left over from a step that was full, or from folding.
+            return Some(Timestamp(0));
+        }
         let site = self.by_time.first().map(|(at, _)| *at);
         match (site, self.waves_due) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -3,6 +3,7 @@
 
 use crate::command::{Change, Effect};
 use crate::fact::{Fact, HoldReason};
+use crate::input::CommandResult;
 use crate::moving;
 use crate::soak;
 use crate::spec::Spec;
@@ -12,12 +13,10 @@ use crate::state::{
 };
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Completed, Evaluation, Outcome, Phase, Proposal, Subject, Verdict};
 use wavegate_model::{
-    ClusterGoal, ClusterName, CommandId, ConsultationId, DurationMs, Goal, Permille, SiteName,
-    Split, Timestamp, Unavailable,
+    ClusterName, CommandId, ConsultationId, DurationMs, SiteName, Split, Timestamp, Unavailable,
 };
 
 /// The state after a rollout's first fact.
@@ -72,6 +71,7 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
         resumed_at_command: CommandId(0),
         next_command: CommandId(1),
         next_consultation: ConsultationId(1),
+        limit_since: DurationMs::ZERO,
         failed_sites: 0,
         inbox: 0,
     }
@@ -100,7 +100,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         Fact::WaveStarted { wave } => {
             let wave = wave_mut(state, wave);
             wave.phase = WavePhase::Running;
-            wave.started = active;
+            wave.limit_since = active;
         }
         Fact::WaveSoakStarted { wave } => wave_soak_started(state, wave, active),
         Fact::WaveDone { wave } => wave_mut(state, wave).phase = WavePhase::Done,
@@ -146,12 +146,13 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             gate,
             why,
         } => gate_unavailable(state, *consultation, gate, why, at),
-        Fact::CommandIssued { effect } => command_issued(state, effect, active),
+        Fact::CommandIssued { effect } => command_issued(state, effect, at),
         Fact::CommandConfirmed { command } => confirmed(state, *command, at),
-        Fact::CommandRefused { command, result } => {
-            refused(state, *command, &alloc::format!("{result:?}"), at)
+        Fact::CommandRefused { command, result } => refused(state, *command, result, at),
+        // The split that was intended stays known: it may be in effect.
+        Fact::CommandVoided { command } => {
+            take_command(state, *command, at);
         }
-        Fact::CommandVoided { command } => voided(state, *command, at),
         Fact::BatchSettled { site } => {
             let found = site_mut(state, site);
             found.batch = None;
@@ -195,6 +196,14 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         Fact::Stopped { reason, sites } => {
             let sites: BTreeSet<SiteName> = sites.iter().cloned().collect();
             state.held = None;
+            // Going back does not wait for the end of a pause.
+            unpaused(state, at);
+            // A new attempt for those that could not go back before.
+            for name in &sites {
+                if state.site(name).phase == SitePhase::RollbackFailed {
+                    set_phase(state, name, SitePhase::Failed);
+                }
+            }
             state.phase = RolloutPhase::Stopping {
                 reason: reason.clone(),
                 sites,
@@ -424,7 +433,8 @@ fn strategy_answered(state: &mut State, name: &SiteName, outcome: &Outcome, acti
         }
         Proposal::WaitGates(gates) => site.step = Step::Gates(gates.clone()),
         Proposal::Wait(time) => {
-            if *time > DurationMs::ZERO {
+            // Shorter waits would let a strategy be asked without end.
+            if *time >= DurationMs::secs(1) {
                 site.idle_decisions = 0;
             }
             site.step = Step::Until(active.plus(*time));
@@ -503,8 +513,11 @@ fn gate_answered(
         return;
     }
     match evaluation.verdict {
-        Verdict::Pass => soak::passed(site.soak.entry(key.clone()).or_default(), active, interval),
-        Verdict::Hold => soak::undecided(site.soak.entry(key.clone()).or_default()),
+        Verdict::Pass if current => {
+            soak::passed(site.soak.entry(key.clone()).or_default(), active, interval)
+        }
+        // A pass on evidence that is void by now says nothing.
+        Verdict::Pass | Verdict::Hold => soak::undecided(site.soak.entry(key.clone()).or_default()),
         Verdict::Fail => soak_anew(state, name, active),
     }
 }
@@ -518,7 +531,8 @@ fn gate_unavailable(
 ) {
     state.consultations.remove(&consultation);
     let counts = crate::gates::policy_of(state, &key.gate).on_unavailable
-        == wavegate_model::policy::OnUnavailable::Fail;
+        == wavegate_model::policy::OnUnavailable::Fail
+        && *why != Unavailable::HostStopped;
     let gate = state.gates.entry(key.clone()).or_default();
     gate.asked = None;
     gate.attempts += 1;
@@ -548,7 +562,8 @@ fn new_evidence(state: &mut State, name: &SiteName, at: Timestamp) {
     }
 }
 
-fn command_issued(state: &mut State, effect: &Effect, active: DurationMs) {
+fn command_issued(state: &mut State, effect: &Effect, at: Timestamp) {
+    let active = state.clock.active(at);
     state.next_command = effect.id.next();
     state.outstanding.insert(effect.id, effect.clone());
     let batch = match &effect.change {
@@ -598,6 +613,8 @@ fn command_issued(state: &mut State, effect: &Effect, active: DurationMs) {
                 ..b
             });
             site.batch_unjudged = site.phase == SitePhase::Updating;
+            // Verdicts so far are about the nodes before this batch.
+            new_evidence(state, &effect.site, at);
         }
         Change::Traffic { split, .. } => site.intended_split = Some(split.clone()),
     }
@@ -628,7 +645,7 @@ fn confirmed(state: &mut State, id: CommandId, at: Timestamp) {
     }
 }
 
-fn refused(state: &mut State, id: CommandId, detail: &str, at: Timestamp) {
+fn refused(state: &mut State, id: CommandId, result: &CommandResult, at: Timestamp) {
     let limit_since = state
         .outstanding
         .get(&id)
@@ -639,23 +656,13 @@ fn refused(state: &mut State, id: CommandId, detail: &str, at: Timestamp) {
     let site = site_mut(state, &effect.site);
     // A refusal is no progress.
     site.limit_since = limit_since.unwrap_or(site.limit_since);
-    if matches!(effect.change, Change::Traffic { .. }) {
+    // A command that failed may have changed the traffic all the same.
+    if *result == CommandResult::DesiredChanged {
         site.intended_split = None;
     }
     site.command_retry.failures += 1;
     site.command_retry.not_before = at.plus(Retry::delay(site.command_retry.failures));
-    site.command_retry.detail = String::from(detail);
-}
-
-fn voided(state: &mut State, id: CommandId, at: Timestamp) {
-    let Some(effect) = take_command(state, id, at) else {
-        return;
-    };
-    let site = site_mut(state, &effect.site);
-    match effect.change {
-        Change::Nodes(_) => {}
-        Change::Traffic { .. } => site.intended_split = None,
-    }
+    site.command_retry.detail = alloc::format!("{result:?}");
 }
 
 fn completed(state: &mut State, name: &SiteName, what: Completed) {
@@ -677,26 +684,9 @@ fn wait_ended(state: &mut State, name: &SiteName) {
 }
 
 fn rollback_started(state: &mut State, name: &SiteName, active: DurationMs) {
-    let site = state.site(name);
-    let goal = site.clusters.iter().filter_map(|cluster| {
-        let known = moving::Known::new(state, cluster)?;
-        let share = site.baseline_split.of(cluster, known.baseline);
-        let desired = known.seen.desired;
-        let same = known.baseline == known.release;
-        Some(ClusterGoal {
-            cluster: cluster.clone(),
-            new: if same { desired } else { 0 },
-            baseline: if same { 0 } else { desired },
-            new_share: if same { share } else { Permille::NONE },
-            baseline_share: if same { Permille::NONE } else { share },
-        })
-    });
-    let goal = Goal {
-        clusters: goal.collect(),
-    };
     set_phase(state, name, SitePhase::RollingBack);
     let site = site_mut(state, name);
-    site.goal = Some(goal);
+    site.goal = None;
     site.batch = None;
     site.batch_unjudged = false;
     site.asked = None;
@@ -704,13 +694,22 @@ fn rollback_started(state: &mut State, name: &SiteName, active: DurationMs) {
     site.command_retry = Retry::default();
 }
 
-fn continued(state: &mut State, at: Timestamp) {
+fn unpaused(state: &mut State, at: Timestamp) {
     if let Some(since) = state.clock.paused_at.take() {
         state.clock.stopped = state.clock.stopped.plus(at.since(since));
     }
-    if let Some(HoldReason::TimeLimit { site, .. }) = state.held.take() {
+}
+
+fn continued(state: &mut State, at: Timestamp) {
+    unpaused(state, at);
+    if let Some(HoldReason::TimeLimit { site, wave, .. }) = state.held.take() {
         // The limit counts anew from here.
         let active = state.clock.active(at);
+        match &wave {
+            Some(wave) => wave_mut(state, wave).limit_since = active,
+            None if site.is_none() => state.limit_since = active,
+            None => {}
+        }
         if let Some(site) = site.as_ref().and_then(|name| state.sites.get_mut(name)) {
             site.limit_since = active;
             if let Some(batch) = &mut site.batch {

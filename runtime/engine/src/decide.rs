@@ -243,6 +243,10 @@ impl Engine {
 
 /// The facts that follow from an input directly.
 fn decide(state: &State, now: Timestamp, input: &Input) -> Vec<Fact> {
+    if state.end().is_some() && !matches!(input, Input::Request(_)) {
+        // What comes after the end changes nothing.
+        return Vec::new();
+    }
     match input {
         Input::Request(request) => requested(state, now, request),
         Input::Observation(observation) => observed(state, now, observation),
@@ -411,12 +415,11 @@ fn seen_facts(state: &State, name: &ClusterName, seen: &ClusterObservation) -> V
         .site
         .as_ref()
         .map_or(Timestamp(0), |site| state.site(site).fresh_after);
-    let worth = cluster.lost.is_some()
-        || cluster.seen.as_ref().is_none_or(|last| {
-            let wanted = last.at < fresh_after && seen.at >= fresh_after;
-            seen.at > last.at
-                && (wanted || !seen.same_as(last) || seen.at.since(last.at) >= SEEN_AGAIN_AFTER)
-        });
+    let worth = cluster.seen.as_ref().is_none_or(|last| {
+        let wanted = last.at < fresh_after && seen.at >= fresh_after;
+        let news = cluster.lost.is_some() || !seen.same_as(last);
+        seen.at > last.at && (wanted || news || seen.at.since(last.at) >= SEEN_AGAIN_AFTER)
+    });
     if !worth {
         return Vec::new();
     }

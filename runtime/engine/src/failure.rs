@@ -2,6 +2,7 @@
 
 use crate::fact::{End, Fact, FailReason, HoldReason, StopReason};
 use crate::state::{RolloutPhase, SitePhase, SiteState, State};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use wavegate_model::SiteName;
 use wavegate_model::policy::EndState;
@@ -9,51 +10,82 @@ use wavegate_model::release::Reversal;
 
 /// A site failed: within the budget it alone goes back, else the rollout goes to its end state.
 pub fn site_failed(state: &State, site: &SiteName, reason: FailReason) -> Vec<Fact> {
-    let mut facts = alloc::vec![Fact::SiteFailed {
-        site: site.clone(),
-        reason
-    }];
+    sites_failed(state, core::slice::from_ref(&site), &reason)
+}
+
+/// Sites that fail for one reason at one moment count together: one decision about all of them.
+pub fn sites_failed(state: &State, sites: &[&SiteName], reason: &FailReason) -> Vec<Fact> {
+    let Some(last) = sites.last() else {
+        return Vec::new();
+    };
+    let failed = |site: &&SiteName| Fact::SiteFailed {
+        site: (*site).clone(),
+        reason: reason.clone(),
+    };
+    let mut facts: Vec<Fact> = sites.iter().map(failed).collect();
     if !matches!(state.phase, RolloutPhase::Running) {
         return facts;
     }
     let failure = &state.spec.policy.failure;
-    let wave = state.site(site).wave;
-    let sites_in_wave = state.spec.plan.waves[wave].sites.len();
-    let in_all = state.failed_sites + 1;
-    let in_wave = state.waves[wave].failed + 1;
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let tolerated = in_all <= failure.tolerate.rounded_down(count(state.sites.len()))
-        && in_wave <= failure.tolerate_per_wave.rounded_down(count(sites_in_wave));
-
     let hold = Fact::Held {
-        reason: HoldReason::Failure { site: site.clone() },
+        reason: HoldReason::Failure {
+            site: (*last).clone(),
+        },
     };
     if state.spec.release.reversal == Reversal::Irreversible {
         facts.push(hold);
-    } else if tolerated {
-        facts.push(Fact::SiteRollbackStarted { site: site.clone() });
+    } else if tolerated(state, sites) {
+        let back = |site: &&SiteName| Fact::SiteRollbackStarted {
+            site: (*site).clone(),
+        };
+        facts.extend(sites.iter().map(back));
     } else if failure.then == EndState::Hold {
         facts.push(hold);
     } else {
+        let waves: BTreeSet<usize> = sites.iter().map(|site| state.site(site).wave).collect();
         let in_scope = |(name, other): &(&SiteName, &SiteState)| match failure.then {
+            _ if sites.contains(name) => true,
             EndState::RollBackTouched => other.touched,
-            EndState::RollBackWave => other.touched && other.wave == wave,
-            EndState::RollBackSite | EndState::Hold => {
-                *name == site || other.phase == SitePhase::Failed
-            }
+            EndState::RollBackWave => other.touched && waves.contains(&other.wave),
+            EndState::RollBackSite | EndState::Hold => other.phase == SitePhase::Failed,
         };
-        let sites = state
-            .sites
-            .iter()
-            .filter(in_scope)
-            .map(|(name, _)| name.clone())
-            .collect();
+        let scope = state.sites.iter().filter(in_scope);
         facts.push(Fact::Stopped {
-            reason: StopReason::Failure { site: site.clone() },
-            sites,
+            reason: StopReason::Failure {
+                site: (*last).clone(),
+            },
+            sites: scope.map(|(name, _)| name.clone()).collect(),
         });
     }
     facts
+}
+
+/// Whether the budget still holds once these sites have failed too.
+fn tolerated(state: &State, sites: &[&SiteName]) -> bool {
+    let more_in = |wave: usize| {
+        let here = |site: &&&SiteName| state.site(site).wave == wave;
+        count(sites.iter().filter(here).count())
+    };
+    within_budget(state, count(sites.len()), more_in)
+}
+
+/// Whether more sites have failed than the policy tolerates.
+pub fn budget_exceeded(state: &State) -> bool {
+    !within_budget(state, 0, |_| 0)
+}
+
+fn within_budget(state: &State, more: u32, more_in: impl Fn(usize) -> u32) -> bool {
+    let failure = &state.spec.policy.failure;
+    let in_wave = |(index, wave): (usize, &crate::state::WaveState)| {
+        let sites = count(state.spec.plan.waves[index].sites.len());
+        wave.failed + more_in(index) <= failure.tolerate_per_wave.rounded_down(sites)
+    };
+    let in_all = failure.tolerate.rounded_down(count(state.sites.len()));
+    state.failed_sites + more <= in_all && state.waves.iter().enumerate().all(in_wave)
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Everything touched goes back, because somebody asked for it.
@@ -74,13 +106,16 @@ pub fn advance(state: &State) -> Vec<Fact> {
         return Vec::new();
     };
     let mut waiting: Vec<(&SiteName, u32)> = Vec::new();
-    let (mut in_flight, mut failed) = (0, 0);
+    // Sites that were on their way back already count too.
+    let going_back = |site: &&SiteState| site.phase == SitePhase::RollingBack;
+    let in_flight = count(state.sites.values().filter(going_back).count());
     for name in sites {
         let site = state.site(name);
         match site.phase {
-            SitePhase::RollingBack => in_flight += 1,
-            SitePhase::RollbackFailed => failed += 1,
-            SitePhase::RolledBack | SitePhase::Skipped => {}
+            SitePhase::RollingBack
+            | SitePhase::RollbackFailed
+            | SitePhase::RolledBack
+            | SitePhase::Skipped => {}
             SitePhase::Pending
             | SitePhase::Updating
             | SitePhase::Soaking
@@ -91,12 +126,8 @@ pub fn advance(state: &State) -> Vec<Fact> {
         }
     }
     if in_flight == 0 && waiting.is_empty() {
-        // Sites that went back within the budget count too: their rollback may have failed before.
-        let earlier = state
-            .sites
-            .values()
-            .any(|site| site.phase == SitePhase::RollbackFailed);
-        let end = if failed > 0 || earlier {
+        let failed = |site: &SiteState| site.phase == SitePhase::RollbackFailed;
+        let end = if state.sites.values().any(failed) {
             End::RollbackIncomplete
         } else {
             End::RolledBack

@@ -258,23 +258,20 @@ fn over_budget(state: &State, subject: &Subject, reason: &FailReason) -> Vec<Fac
             SitePhase::Updating | SitePhase::Soaking | SitePhase::Done
         )
     };
-    let mut facts = Vec::new();
     let sites: Vec<&SiteName> = match subject {
         Subject::Site(site) => alloc::vec![site],
         Subject::Wave(wave) => {
             let index = state.spec.plan.waves.iter().position(|w| w.name == *wave);
-            state
+            let touched = state
                 .sites
                 .iter()
-                .filter(|(_, s)| Some(s.wave) == index && s.touched)
-                .map(|(name, _)| name)
-                .collect()
+                .filter(|(_, s)| Some(s.wave) == index && s.touched);
+            touched.map(|(name, _)| name).collect()
         }
     };
-    for site in sites {
-        if fails(state.site(site)) {
-            facts.extend(crate::failure::site_failed(state, site, reason.clone()));
-        }
-    }
-    facts
+    let sites: Vec<&SiteName> = sites
+        .into_iter()
+        .filter(|site| fails(state.site(site)))
+        .collect();
+    crate::failure::sites_failed(state, &sites, reason)
 }

@@ -11,7 +11,9 @@ use crate::state::{ClusterState, SiteState, State};
 use crate::traffic::{self, Carrier};
 use crate::waiting::WaitingOn;
 use alloc::vec::Vec;
-use wavegate_model::{ClusterGoal, ClusterName, ClusterObservation, Digest, NodeCounts, Split};
+use wavegate_model::{
+    ClusterGoal, ClusterName, ClusterObservation, Digest, Goal, NodeCounts, Permille, Split,
+};
 
 /// Which way a site moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,9 +136,14 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
             clusters: site.clusters.clone(),
         });
     };
-    let Some(goal) = &site.goal else {
+    let goal = match direction {
+        Direction::Forward => site.goal.clone(),
+        Direction::Back => Some(goal_back(site, &clusters)),
+    };
+    let Some(goal) = goal else {
         return NextMove::Reached;
     };
+    let seen_split = seen_split(&clusters);
     let pairs: Vec<(&Known<'_>, &ClusterGoal)> = clusters.iter().zip(&goal.clusters).collect();
 
     let serving = |known: &Known<'_>| {
@@ -148,6 +155,7 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
         };
         !spec.capabilities.splits_traffic
             || gets(&site.split)
+            || gets(&seen_split)
             || site.intended_split.as_ref().is_some_and(gets)
     };
     let next_of = |known: &Known<'_>, goal: &ClusterGoal| {
@@ -177,7 +185,9 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
         let enough = enough(site, &clusters, spec, direction);
         let carriers = carriers(&pairs, moving.map(|index| (index, moves[index])));
         match traffic::feasible(&carriers, enough) {
-            Some(split) if split != site.split => return NextMove::Traffic(split),
+            Some(split) if split != site.split || split != seen_split => {
+                return NextMove::Traffic(split);
+            }
             Some(_) => {}
             None => {
                 return NextMove::Wait(WaitingOn::Capacity {
@@ -201,6 +211,25 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
         Move::Reached | Move::To { .. } => None,
     });
     blocked.map_or(NextMove::Reached, NextMove::Wait)
+}
+
+/// The goal of the way back: each cluster as it was, with the nodes that it should have today.
+fn goal_back(site: &SiteState, clusters: &[Known<'_>]) -> Goal {
+    let back = |known: &Known<'_>| {
+        let share = site.baseline_split.of(known.name, known.baseline);
+        let desired = known.seen.desired;
+        let same = known.baseline == known.release;
+        ClusterGoal {
+            cluster: known.name.clone(),
+            new: if same { desired } else { 0 },
+            baseline: if same { 0 } else { desired },
+            new_share: if same { share } else { Permille::NONE },
+            baseline_share: if same { Permille::NONE } else { share },
+        }
+    };
+    Goal {
+        clusters: clusters.iter().map(back).collect(),
+    }
 }
 
 /// Who can carry traffic once the next batch has taken its nodes away.

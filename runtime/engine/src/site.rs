@@ -78,6 +78,10 @@ fn updating(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) ->
         Ok(deadline) => deadline,
         Err(fact) => return Next::Facts(fact),
     };
+    let deadline = match (deadline, batch_deadline(state, site, now)) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
     let next = unsettled(state, name, site, now, Direction::Forward)
         .or_else(|| advancing_is_blocked(state).map(Next::wait))
         .unwrap_or_else(|| step(state, name, site, now));
@@ -85,6 +89,16 @@ fn updating(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) ->
         (Next::Wait(on, until), Some(at)) => Next::Wait(on, Some(until.map_or(at, |u| u.min(at)))),
         (next, _) => next,
     }
+}
+
+/// When the batch of a site has made no progress for too long.
+fn batch_deadline(state: &State, site: &SiteState, now: Timestamp) -> Option<Timestamp> {
+    let limit = state.spec.policy.time_limits.batch_progress?;
+    let batch = site.batch.as_ref()?;
+    let counts = state.may_advance() && site.outstanding.is_empty();
+    let at = state.clock.wall(batch.progress.plus(limit.after));
+    // One that has passed already is acted on as soon as the site can be judged again.
+    (counts && at > now).then_some(at)
 }
 
 /// The site's own time limit and its wave's: the instant at which the first is reached, or what
@@ -181,7 +195,8 @@ fn unsettled(
             return Some(Next::wait(on));
         }
         let seen = moving::seen_split(&clusters);
-        if state.spec.capabilities.splits_traffic && seen != site.split {
+        let expected = seen == site.split || site.intended_split.as_ref() == Some(&seen);
+        if state.spec.capabilities.splits_traffic && !expected {
             return Some(Next::wait(WaitingOn::Drift {
                 seen,
                 confirmed: site.split.clone(),
@@ -326,6 +341,10 @@ fn ask(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next
     if let Some(consultation) = site.asked {
         return Next::wait(WaitingOn::Strategy { consultation });
     }
+    // After a return, or a change of traffic, gates pass anew before the strategy goes on.
+    if let Some(next) = unjudged(state, name, site, now) {
+        return next;
+    }
     if site.retry.not_before > now
         && let Some(why) = &site.retry.why
     {
@@ -348,17 +367,62 @@ fn advance_move(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
     match moving::next(state, site, Direction::Forward) {
         NextMove::Traffic(split) => traffic(state, name, site, split),
         NextMove::Wait(on) => Next::wait(on),
-        // The last batch is judged before the next one, and before the strategy goes on.
-        NextMove::Nodes(_) | NextMove::Reached if site.batch_unjudged => {
-            let subject = Subject::Site(name.clone());
-            let after = gates::names(state, Phase::AfterBatch);
-            after_gates(
-                gates::judge(state, &subject, Phase::AfterBatch, &after, now),
-                Fact::BatchPassed { site: name.clone() },
-            )
+        // The last batch is judged before the next one. One that was cut short is not judged but
+        // decided again.
+        NextMove::Nodes(_) if site.batch_unjudged && site.batch.is_none() => {
+            unjudged(state, name, site, now)
+                .unwrap_or_else(|| Next::fact(Fact::BatchPassed { site: name.clone() }))
         }
         NextMove::Nodes(change) => command(state, name, Change::Nodes(change)),
-        NextMove::Reached => Next::fact(Fact::GoalReached { site: name.clone() }),
+        NextMove::Reached => reached(state, name, site, now),
+    }
+}
+
+/// Nodes and traffic are as the goal says: they serve and are judged before the strategy goes on.
+fn reached(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next {
+    if let Some(batch) = &site.batch {
+        let known = Known::new(state, &batch.cluster);
+        let counts = known.map(|known| (known.new_nodes(), known.baseline_nodes()));
+        let (new, baseline) = counts.unwrap_or_default();
+        let rising = match batch.rising {
+            Rising::New => new,
+            Rising::Baseline => baseline,
+            Rising::Neither => Default::default(),
+        };
+        if rising.unready == 0 {
+            return Next::fact(Fact::BatchSettled { site: name.clone() });
+        }
+        return Next::wait(WaitingOn::Settling {
+            cluster: batch.cluster.clone(),
+            ready: rising.ready,
+            wanted: rising.total(),
+            left: None,
+        });
+    }
+    unjudged(state, name, site, now).unwrap_or_else(|| {
+        Next::fact(if site.batch_unjudged {
+            Fact::BatchPassed { site: name.clone() }
+        } else {
+            Fact::GoalReached { site: name.clone() }
+        })
+    })
+}
+
+/// The gates after a batch that have not passed for the site as it is now. None if all have, or
+/// if no node runs the release, so that there is nothing to judge.
+fn unjudged(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Option<Next> {
+    let news = |cluster: &ClusterName| {
+        Known::new(state, cluster).map_or(0, |known| known.new_nodes().total())
+    };
+    if !site.touched || site.batch.is_some() || site.clusters.iter().map(news).sum::<u32>() == 0 {
+        return None;
+    }
+    let subject = Subject::Site(name.clone());
+    let after = gates::names(state, Phase::AfterBatch);
+    match gates::judge(state, &subject, Phase::AfterBatch, &after, now) {
+        Judgement::Passed => None,
+        Judgement::Ask(facts) => Some(Next::Facts(facts)),
+        Judgement::Wait(on, until) => Some(Next::Wait(on, until)),
     }
 }
 
@@ -471,6 +535,12 @@ fn done(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
 
 /// The way back: traffic and nodes by the same rules and its own limits, without gates.
 fn rolling_back(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next {
+    if !site.touched {
+        return Next::fact(Fact::SiteRolledBack { site: name.clone() });
+    }
+    if state.clock.paused() {
+        return Next::wait(WaitingOn::Paused);
+    }
     let progress = state.spec.policy.failure.rollback.progress;
     let end = site.limit_since.plus(progress);
     if state.clock.active(now) >= end {
@@ -489,7 +559,7 @@ fn rolling_back(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
         match moving::next(state, site, Direction::Back) {
             NextMove::Traffic(split) => traffic(state, name, site, split),
             NextMove::Nodes(change) => command(state, name, Change::Nodes(change)),
-            NextMove::Reached => Next::fact(Fact::SiteRolledBack { site: name.clone() }),
+            NextMove::Reached => back(state, name, site),
             NextMove::Wait(on) => Next::wait(on),
         }
     });
@@ -497,5 +567,29 @@ fn rolling_back(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
     match next {
         Next::Wait(on, until) => Next::Wait(on, Some(until.map_or(deadline, |u| u.min(deadline)))),
         next => next,
+    }
+}
+
+/// A site is back when the nodes of its baseline serve, not only when they were started.
+fn back(state: &State, name: &SiteName, site: &SiteState) -> Next {
+    let clusters = moving::known(state, site).unwrap_or_default();
+    let serving = |known: &Known<'_>| {
+        if known.baseline == known.release {
+            known.new_nodes().ready
+        } else {
+            known.baseline_nodes().ready
+        }
+    };
+    let short = clusters
+        .iter()
+        .find(|known| known.cluster.touched && serving(known) < known.seen.desired);
+    match short {
+        Some(known) => Next::wait(WaitingOn::Settling {
+            cluster: known.name.clone(),
+            ready: serving(known),
+            wanted: known.seen.desired,
+            left: None,
+        }),
+        None => Next::fact(Fact::SiteRolledBack { site: name.clone() }),
     }
 }

@@ -43,6 +43,8 @@ pub struct State {
     pub next_command: CommandId,
     /// The next question's id.
     pub next_consultation: ConsultationId,
+    /// Active time from which the rollout's time limit counts.
+    pub limit_since: DurationMs,
     /// Sites that failed, in all.
     pub failed_sites: u32,
     /// The last row of the inbox that was taken.
@@ -101,8 +103,8 @@ impl Clock {
 pub struct WaveState {
     /// Where it is.
     pub phase: WavePhase,
-    /// Active time at its start.
-    pub started: DurationMs,
+    /// Active time from which its time limit counts.
+    pub limit_since: DurationMs,
     /// Whether somebody approved its start.
     pub approved: bool,
     /// Index of the next site to start.
@@ -152,7 +154,7 @@ pub struct SiteState {
     pub demand: u32,
     /// The last split that is known to be in effect.
     pub split: Split,
-    /// The split of a command that is outstanding.
+    /// The split of a command that was not confirmed; it may be in effect.
     pub intended_split: Option<Split>,
     /// What the strategy or the rollback wants.
     pub goal: Option<Goal>,

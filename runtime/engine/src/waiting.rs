@@ -92,6 +92,8 @@ pub enum WaitingOn {
     Held { why: String },
     /// The site failed and stays where it is.
     Failed,
+    /// More sites failed than the policy tolerates: no new one starts.
+    Budget,
     /// Other sites go back first.
     RollbackPlaces { in_flight: u32, limit: u32 },
     /// Touched clusters that do not answer, at the end.
@@ -108,6 +110,7 @@ impl WaitingOn {
                 | Self::Paused
                 | Self::Held { .. }
                 | Self::Failed
+                | Self::Budget
                 | Self::Closing { .. }
         ) || matches!(
             self,
@@ -252,6 +255,9 @@ impl fmt::Display for WaitingOn {
             Self::Paused => f.write_str("a person to continue: the rollout is paused"),
             Self::Held { why } => write!(f, "a person: the rollout is held, because {why}"),
             Self::Failed => f.write_str("a person: the site failed and stays as it is"),
+            Self::Budget => f.write_str(
+                "a person: more sites failed than the policy tolerates, so no new one starts",
+            ),
             Self::RollbackPlaces { in_flight, limit } => write!(
                 f,
                 "a free place: {in_flight} of {limit} sites are going back"

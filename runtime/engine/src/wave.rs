@@ -50,7 +50,13 @@ pub fn next(state: &State, now: Timestamp) -> (Next, Vec<(WaveName, WaitingOn)>)
         }
     }
     if state.waves.iter().all(|wave| wave.phase == WavePhase::Done) {
-        return (finish(state), waits);
+        let next = finish(state);
+        if let Next::Wait(on, _) = &next
+            && let Some(last) = state.spec.plan.waves.last()
+        {
+            waits.push((last.name.clone(), on.clone()));
+        }
+        return (next, waits);
     }
     let wait = match waits.first() {
         Some((_, on)) => Next::Wait(on.clone(), until),
@@ -67,6 +73,18 @@ fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
 }
 
 fn finish(state: &State) -> Next {
+    // A late fail can send a site of a wave back that was done already.
+    let in_flight: u32 = state.waves.iter().map(|wave| wave.in_flight).sum();
+    if in_flight > 0 {
+        let total = u32::try_from(state.sites.len()).unwrap_or(u32::MAX);
+        return Next::Wait(
+            WaitingOn::Sites {
+                finished: total - in_flight,
+                total,
+            },
+            None,
+        );
+    }
     let lost =
         |(_, cluster): &(_, &crate::state::ClusterState)| cluster.touched && cluster.lost.is_some();
     let lost: Vec<_> = state
@@ -75,8 +93,14 @@ fn finish(state: &State) -> Next {
         .filter(lost)
         .map(|(name, _)| name.clone())
         .collect();
+    let not_back = |site: &SiteState| site.phase == SitePhase::RollbackFailed;
+    let end = if state.sites.values().any(not_back) {
+        End::RollbackIncomplete
+    } else {
+        End::Done
+    };
     if lost.is_empty() {
-        Next::Facts(alloc::vec![Fact::Finished { end: End::Done }])
+        Next::Facts(alloc::vec![Fact::Finished { end }])
     } else {
         Next::Wait(WaitingOn::Closing { clusters: lost }, None)
     }
@@ -89,11 +113,12 @@ fn rollout_limit(state: &State, now: Timestamp, until: &mut Option<Timestamp>) -
         .time_limits
         .rollout
         .filter(|_| state.may_advance())?;
-    if state.clock.active(now) < limit.after {
-        *until = earliest(*until, Some(state.clock.wall(limit.after)));
+    let end = state.limit_since.plus(limit.after);
+    if state.clock.active(now) < end {
+        *until = earliest(*until, Some(state.clock.wall(end)));
         return None;
     }
-    let in_flight = state.sites.iter().find(|(_, site)| site.phase.in_flight());
+    let in_flight = state.sites.iter().find(|(_, site)| goes_on(site));
     Some(Next::Facts(match (limit.then, in_flight) {
         (OnTimeLimit::Fail, Some((site, _))) => {
             failure::site_failed(state, site, FailReason::RolloutTime(limit.after))
@@ -106,6 +131,11 @@ fn rollout_limit(state: &State, now: Timestamp, until: &mut Option<Timestamp>) -
             }
         }],
     }))
+}
+
+/// Whether a site can still fail: those that failed or go back already cannot.
+fn goes_on(site: &SiteState) -> bool {
+    matches!(site.phase, SitePhase::Updating | SitePhase::Soaking)
 }
 
 fn wave_next(state: &State, index: usize, now: Timestamp) -> Next {
@@ -140,14 +170,14 @@ fn wave_limit(state: &State, index: usize, now: Timestamp) -> Result<Option<Time
     else {
         return Ok(None);
     };
-    let end = state.waves[index].started.plus(limit.after);
+    let end = state.waves[index].limit_since.plus(limit.after);
     if state.clock.active(now) < end {
         return Ok(Some(state.clock.wall(end)));
     }
     let mut in_wave = state
         .sites
         .iter()
-        .filter(|(_, site)| site.wave == index && site.phase.in_flight());
+        .filter(|(_, site)| site.wave == index && goes_on(site));
     let name = state.spec.plan.waves[index].name.clone();
     Err(match (limit.then, in_wave.next()) {
         (OnTimeLimit::Fail, Some((site, _))) => {
@@ -248,13 +278,16 @@ fn admit(state: &State, index: usize) -> Next {
             None,
         );
     }
+    if failure::budget_exceeded(state) {
+        return Next::Wait(WaitingOn::Budget, None);
+    }
     let mut first_wait = None;
     for site in plan.sites[wave.next_site..].iter().take(LOOK_AHEAD) {
         if state.site(&site.name).phase != SitePhase::Pending {
             continue;
         }
         match begin(state, &site.name) {
-            Ok(fact) => return Next::Facts(alloc::vec![fact]),
+            Ok(facts) => return Next::Facts(facts),
             Err(on) => first_wait = first_wait.or(Some(on)),
         }
     }
@@ -268,17 +301,20 @@ fn admit(state: &State, index: usize) -> Next {
 }
 
 /// Starts a site whose clusters are all known, owned and in a state that can be gone back to.
-fn begin(state: &State, name: &SiteName) -> Result<Fact, WaitingOn> {
+fn begin(state: &State, name: &SiteName) -> Result<Vec<Fact>, WaitingOn> {
     let site = state.site(name);
     if let Some((cluster, detail)) = lost(state, site) {
         return match state.spec.policy.membership.unreachable {
-            OnUnreachable::Skip => Ok(Fact::SiteSkipped {
+            OnUnreachable::Skip => Ok(alloc::vec![Fact::SiteSkipped {
                 site: name.clone(),
                 why: alloc::format!("cluster {cluster} is unreachable: {detail}"),
-            }),
-            OnUnreachable::Wait | OnUnreachable::Fail => {
-                Err(WaitingOn::Unreachable { cluster, detail })
-            }
+            }]),
+            OnUnreachable::Fail => Ok(failure::site_failed(
+                state,
+                name,
+                FailReason::Unreachable(cluster),
+            )),
+            OnUnreachable::Wait => Err(WaitingOn::Unreachable { cluster, detail }),
         };
     }
     let unclaimed: Vec<_> = site
@@ -295,7 +331,10 @@ fn begin(state: &State, name: &SiteName) -> Result<Fact, WaitingOn> {
     let unseen: Vec<_> = site
         .clusters
         .iter()
-        .filter(|c| state.cluster(c).seen.is_none())
+        .filter(|c| {
+            let seen = state.cluster(c).seen.as_ref();
+            seen.is_none_or(|seen| seen.at < site.fresh_after)
+        })
         .cloned()
         .collect();
     if !unseen.is_empty() {
@@ -337,11 +376,11 @@ fn begin(state: &State, name: &SiteName) -> Result<Fact, WaitingOn> {
         .filter(serves)
         .map(|known| known.seen.desired)
         .sum();
-    Ok(Fact::SiteStarted {
+    Ok(alloc::vec![Fact::SiteStarted {
         site: name.clone(),
         split,
         demand,
-    })
+    }])
 }
 
 fn lost(
