@@ -3,7 +3,8 @@
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Problems, quoted};
 use crate::fields::{Cx, Spot};
 use crate::kinds::{self, Doc, FleetDoc, PolicyDoc, ReleaseDoc, RolloutDoc, SourceDoc};
-use crate::node::{self, Node, Value};
+use crate::node::{Node, Value};
+use crate::parse;
 use crate::source::{Place, SourceFile};
 use crate::suggest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,11 +209,12 @@ impl<'a> Loader<'a> {
             Err(problem) => return self.unparsed(*problem),
         };
         let source = Arc::new(SourceFile::new(path.to_path_buf(), text));
-        let nodes = match node::parse(&source) {
-            Ok(nodes) => nodes,
-            Err(problem) => return self.unparsed(*problem),
-        };
-        if nodes.is_empty() {
+        let (nodes, unreadable) = parse::parse(&source);
+        let readable = unreadable.is_empty();
+        unreadable
+            .into_iter()
+            .for_each(|problem| self.unparsed(problem));
+        if nodes.is_empty() && readable {
             let problem = Diagnostic::error(Code::Syntax, "the file has no document");
             let hint = format!(
                 "a document begins with `apiVersion: {}`",

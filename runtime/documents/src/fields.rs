@@ -247,10 +247,14 @@ impl<'a, 'n> Fields<'a, 'n> {
             if let Some(meant) = suggest::closest(name, &self.missing) {
                 self.missing.retain(|missing| *missing != meant);
             }
-            let candidates = self.known.iter().chain(not_built).copied();
-            self.cx
-                .problems
-                .push(problem.maybe_hint(suggest::hint(name, candidates)));
+            let meant = suggest::closest(name, not_built);
+            let hint = match meant {
+                Some(meant) if suggest::closest(name, &self.known).is_none() => {
+                    Some(format!("`{meant}` is not built yet"))
+                }
+                _ => suggest::hint(name, self.known.iter().copied()),
+            };
+            self.cx.problems.push(problem.maybe_hint(hint));
         }
         if !self.missing.is_empty() {
             let names = suggest::all_of(&self.missing);

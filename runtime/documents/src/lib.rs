@@ -17,6 +17,7 @@ mod fields;
 mod kinds;
 mod mapping;
 mod node;
+mod parse;
 mod plan;
 mod render;
 mod resolve;

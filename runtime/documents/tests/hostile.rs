@@ -97,6 +97,21 @@ fn a_problem_in_one_file_does_not_hide_those_of_another() {
 }
 
 #[test]
+fn an_unreadable_document_does_not_hide_the_others_of_its_file() {
+    let text = "kind: Flet\n---\na: \"open\n---\nkind: Polcy\n---\nb: [\n---\nkind: Relese\n";
+    let problems = load(text.as_bytes()).unwrap_err();
+    let lines = |code: &str| -> Vec<usize> {
+        problems
+            .iter()
+            .filter(|problem| problem.code.as_str() == code)
+            .map(|problem| problem.line)
+            .collect()
+    };
+    assert_eq!(lines("syntax"), [3, 7], "{problems}");
+    assert_eq!(lines("unknown-kind"), [1, 5, 9], "{problems}");
+}
+
+#[test]
 fn no_escape_sequence_reaches_the_terminal() {
     let text = "apiVersion: \"\\e[31m\"\nkind: \"a\\u202eb\"\nmetadata: {\"\\e]0;x\\a\": 1, name: \"\\r\\nx\"}\nspec: {}\n";
     let said = refused(text.as_bytes());
