@@ -7,7 +7,7 @@ use alloc::string::ToString;
 use wavegate_model::limits::{IDLE_DECISIONS_MAX, STATE_BYTES_MAX};
 use wavegate_model::plugin::{Outcome, Phase, Proposal, Subject, Verdict};
 use wavegate_model::unavailable::BadAnswer;
-use wavegate_model::{Goal, Permille, SiteName};
+use wavegate_model::{ClusterName, Goal, Permille, SiteName};
 
 /// Whether a strategy's answer may be carried out.
 pub fn check(state: &State, name: &SiteName, outcome: &Outcome) -> Result<(), BadAnswer> {
@@ -108,27 +108,15 @@ fn check_done(state: &State, name: &SiteName, site: &SiteState) -> Result<(), Ba
     let split = moving::seen_split(&clusters);
     for known in &clusters {
         let share_of = |release| split.of(known.name, release).0;
-        let (on_new, on_old) = (
-            share_of(known.release),
-            if known.baseline == known.release {
-                0
-            } else {
-                share_of(known.baseline)
-            },
-        );
+        let on_old = if known.baseline == known.release {
+            0
+        } else {
+            share_of(known.baseline)
+        };
         if on_old > 0 {
             return not_done(alloc::format!(
                 "{} of the traffic goes to the baseline in cluster {}",
                 Permille(on_old),
-                known.name
-            ));
-        }
-        let serves = !splits || on_new > 0;
-        let ready = known.new_nodes().ready;
-        if serves && ready < known.seen.desired {
-            return not_done(alloc::format!(
-                "{ready} of {} nodes of cluster {} serve the release",
-                known.seen.desired,
                 known.name
             ));
         }
@@ -139,6 +127,11 @@ fn check_done(state: &State, name: &SiteName, site: &SiteState) -> Result<(), Ba
                 known.name
             ));
         }
+    }
+    if let Some((cluster, ready, wanted)) = short(state, site) {
+        return not_done(alloc::format!(
+            "{ready} of {wanted} nodes of cluster {cluster} serve the release"
+        ));
     }
     if site.batch_unjudged {
         return not_done("the gates after the last batch have not passed".to_string());
@@ -158,4 +151,19 @@ fn check_done(state: &State, name: &SiteName, site: &SiteState) -> Result<(), Ba
         }
     }
     Ok(())
+}
+
+/// The first cluster of a site that should serve the release with all its nodes and does not:
+/// its nodes that serve, and how many should.
+pub fn short(state: &State, site: &SiteState) -> Option<(ClusterName, u32, u32)> {
+    let clusters = moving::known(state, site)?;
+    let split = moving::seen_split(&clusters);
+    let splits = state.spec.capabilities.splits_traffic;
+    let short = |known: &&Known<'_>| {
+        let serves = !splits || split.of(known.name, known.release) > Permille::NONE;
+        serves && known.new_nodes().ready < known.seen.desired
+    };
+    let found = clusters.iter().find(short)?;
+    let ready = found.new_nodes().ready;
+    Some((found.name.clone(), ready, found.seen.desired))
 }

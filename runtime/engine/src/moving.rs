@@ -189,6 +189,9 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
                 return NextMove::Traffic(split);
             }
             Some(_) => {}
+            // Nobody would be left to serve. Where nobody serves now, or where the policy lets
+            // every node be down, the nodes still move; traffic follows once some are ready.
+            None if ready(&clusters) == 0 || may_all_be_down(site, &clusters, spec, direction) => {}
             None => {
                 return NextMove::Wait(WaitingOn::Capacity {
                     split: site.split.clone(),
@@ -211,6 +214,20 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
         Move::Reached | Move::To { .. } => None,
     });
     blocked.map_or(NextMove::Reached, NextMove::Wait)
+}
+
+fn ready(clusters: &[Known<'_>]) -> u32 {
+    clusters.iter().map(|known| known.seen.ready()).sum()
+}
+
+fn may_all_be_down(
+    site: &SiteState,
+    clusters: &[Known<'_>],
+    spec: &Spec,
+    direction: Direction,
+) -> bool {
+    let limit = |known: &Known<'_>| known.limits(spec, direction).unavailable;
+    clusters.iter().map(limit).max().unwrap_or(0) >= site.demand
 }
 
 /// The goal of the way back: each cluster as it was, with the nodes that it should have today.

@@ -138,8 +138,9 @@ pub fn to_gate(
         .iter()
         .flat_map(|site| &site.clusters)
         .filter_map(|name| {
-            let cluster = gate_cluster(state, name)?;
-            (cluster.new_ready > 0).then_some(cluster)
+            // One whose new nodes have all died is to be judged too.
+            let updated = Known::new(state, name)?.new_nodes().total() > 0;
+            gate_cluster(state, name).filter(|_| updated)
         });
     let untouched = state
         .sites

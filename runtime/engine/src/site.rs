@@ -8,7 +8,7 @@ use crate::state::{
     BatchState, Rising, RolloutPhase, SitePhase, SiteState, State, Step, WavePhase,
 };
 use crate::waiting::WaitingOn;
-use crate::{failure, soak};
+use crate::{failure, guard, soak};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -500,6 +500,14 @@ fn soak_until(
     covered_fact: Fact,
 ) -> Next {
     let covered = soak::covered(state, name, site, now);
+    if let Some((cluster, ready, wanted)) = guard::short(state, site) {
+        return Next::wait(WaitingOn::Settling {
+            cluster,
+            ready,
+            wanted,
+            left: None,
+        });
+    }
     if let Some(on) = advancing_is_blocked(state) {
         return Next::wait(on);
     }

@@ -3,7 +3,8 @@
 //! A site was served by `demand` nodes when it started, and the policy lets `unavailable` of
 //! them be down: `demand - unavailable` nodes are enough to carry everything. So a release
 //! with `ready` nodes carries at most `1000 * ready / (demand - unavailable)` permille, rounded
-//! up. No share exceeds that, as long as there are nodes enough for all of it.
+//! up. No share exceeds that, as long as there are nodes enough for all of it. With fewer, each
+//! carries as much as it is of what is left; with none, the split stays as it is.
 
 use alloc::vec::Vec;
 use wavegate_model::{ClusterName, Digest, Permille, Share, Split};

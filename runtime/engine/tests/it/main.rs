@@ -1,0 +1,9 @@
+//! The engine against a modelled world: stories with committed outcomes, and random worlds.
+
+mod format;
+mod minds;
+mod rng;
+mod scenario;
+mod script;
+mod stories;
+mod world;
