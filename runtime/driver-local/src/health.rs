@@ -68,10 +68,11 @@ async fn get(address: SocketAddr, path: &str) -> Option<hyper::StatusCode> {
         )
         .body(Empty::<Bytes>::new())
         .ok()?;
-    tokio::select! {
-        answer = sender.send_request(request) => answer.ok().map(|answer| answer.status()),
-        _ = connection => None,
-    }
+    // Driven on the side: the connection ends with the answer, and must not win a race against it.
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await;
+    connection.abort();
+    Some(answer.ok()?.status())
 }
 
 /// The latest checks of a cluster.

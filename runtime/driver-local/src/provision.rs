@@ -130,9 +130,14 @@ impl LocalDriver {
             let failed: u32 = observed.nodes.values().map(|counts| counts.failed).sum();
             if Instant::now() > deadline || failed > 0 {
                 let detail = format!(
-                    "{} of {} nodes are ready, {failed} have failed; see the logs in the folders of its slots",
+                    "{} of {} nodes are ready, {failed} have failed; see the logs below {}",
                     observed.ready(),
-                    observed.desired
+                    observed.desired,
+                    attached
+                        .services
+                        .get(name)
+                        .map_or_else(PathBuf::new, |s| s.folder.slots())
+                        .display()
                 );
                 return Err(DriverError::Failed {
                     cluster: name.clone(),
