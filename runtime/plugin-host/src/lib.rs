@@ -1,1 +1,34 @@
-//! Placeholder.
+//! Loads, links, meters and calls plugins.
+//!
+//! **Owns:** the Wasm engines and their settings, one module per released contract (whose types
+//! never leave this crate), the component store and the cache of
+//! compiled code, the limits of a call, the threads on which guests run, and the words for every
+//! way in which a call can end.
+//!
+//! **Does not own:** what an answer means for a rollout (the engine believes none of them),
+//! fetching evidence (the conductor does, between two runs of a gate), where components come from
+//! (the registry).
+//!
+//! **Start at** [`PluginHost`]; a single call is `call.rs`, and `contract/v0_1.rs` is what crosses
+//! the border to a guest.
+
+mod bench;
+mod call;
+mod contract;
+mod engine;
+mod evidence;
+mod host;
+mod inspect;
+mod journal;
+mod meter;
+mod plugin;
+mod schema;
+mod stop;
+mod store;
+mod text;
+mod workers;
+
+#[doc(hidden)]
+pub use bench::Bench;
+pub use host::{HostOptions, NotStarted, PluginHost};
+pub use store::CompiledCache;

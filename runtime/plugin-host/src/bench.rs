@@ -1,0 +1,102 @@
+//! What benchmarks measure and nothing else may use: the same call in a new instance and in one
+//! that is kept, without the way over a worker thread.
+
+use crate::call;
+use crate::contract::v0_1::StrategyInstance;
+use crate::engine::{self, Runtime, Ticker};
+use crate::evidence::EvidenceBook;
+use crate::journal;
+use crate::plugin::{NotReady, Plugin};
+use crate::store::{CompiledCache, ComponentStore, digest_of};
+use std::path::Path;
+use wasmtime::Store;
+use wavegate_model::limits::CallLimits;
+use wavegate_model::plugin::{Outcome, PluginKind, PluginState, SiteView};
+use wavegate_ports::plugins::Question;
+
+/// A strategy, for benchmarks.
+#[doc(hidden)]
+pub struct Bench {
+    plugin: Plugin,
+    kept: Option<(Store<call::CallData>, StrategyInstance)>,
+    _clock: Ticker,
+}
+
+impl Bench {
+    /// Compiles a strategy; panics if it cannot.
+    #[must_use]
+    pub fn new(store: &Path, component: &[u8]) -> Self {
+        let runtimes: Vec<Runtime> = engine::runtimes().expect("engines");
+        let store = ComponentStore::open(store, CompiledCache::Off).expect("store");
+        let digest = digest_of(component);
+        let (kind, limits) = (PluginKind::Strategy, CallLimits::SMALL);
+        let prepared = Plugin::prepare(
+            &runtimes,
+            &store,
+            &digest,
+            component,
+            kind,
+            "0.1.0".into(),
+            &limits,
+        );
+        let plugin = prepared.unwrap_or_else(|why| match why {
+            NotReady::Unusable(detail) => panic!("{detail}"),
+            NotReady::NoDescription(why) => panic!("{why}"),
+        });
+        let engines: Vec<_> = runtimes
+            .iter()
+            .map(|runtime| runtime.engine.clone())
+            .collect();
+        let clock =
+            Ticker::start(move || engines.iter().for_each(wasmtime::Engine::increment_epoch));
+        Self {
+            plugin,
+            kept: None,
+            _clock: clock.expect("clock"),
+        }
+    }
+
+    /// A typed call in a new instance, as every call is made.
+    pub fn fresh(&self, view: &SiteView, config: &str, state: &PluginState) -> Outcome {
+        let (engine, strategy) = self.plugin.strategy().expect("a strategy");
+        let ran = call::run(
+            engine,
+            &CallLimits::SMALL,
+            EvidenceBook::default(),
+            |store| strategy.decide(store, view, config, state),
+        );
+        ran.result.expect("the call ends").expect("an answer")
+    }
+
+    /// The same call in an instance that is kept.
+    pub fn kept(&mut self, view: &SiteView, config: &str, state: &PluginState) -> Outcome {
+        let (engine, strategy) = self.plugin.strategy().expect("a strategy");
+        let (store, instance) = self.kept.get_or_insert_with(|| {
+            let mut store =
+                call::store(engine, &CallLimits::SMALL, EvidenceBook::default()).expect("a store");
+            let instance = strategy.instantiate(&mut store).expect("an instance");
+            (store, instance)
+        });
+        store.set_fuel(CallLimits::SMALL.fuel).expect("fuel is on");
+        store.set_epoch_deadline(1_000);
+        instance
+            .decide(store, view, config, state)
+            .expect("the call ends")
+            .expect("an answer")
+    }
+
+    /// What of a call is encoding its question.
+    pub fn encode(&self, question: &Question) -> Vec<u8> {
+        journal::input(question)
+    }
+
+    /// The whole of a call as it is journaled: question and answer encoded, new instance.
+    pub fn whole(&self, question: &Question, config: &str) -> (Vec<u8>, Vec<u8>) {
+        let input = journal::input(question);
+        let ran = self.plugin.ask(question, config, &CallLimits::SMALL);
+        let Ok(answer) = ran.result else {
+            panic!("no answer")
+        };
+        (input, journal::output(&answer))
+    }
+}

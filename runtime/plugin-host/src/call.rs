@@ -1,0 +1,162 @@
+//! One call: a new store, everything that a guest can reach in it, and how it ended.
+
+use crate::engine::EPOCH;
+use crate::evidence::EvidenceBook;
+use crate::meter::{HANDLES_MAX, Meter};
+use crate::stop::{Stop, classify};
+use crate::text::clean;
+use std::time::Instant;
+use wasmtime::{Engine, Store};
+use wavegate_model::limits::CallLimits;
+
+/// Lines that are kept of a call's log: more than anybody reads for one call.
+const LOG_LINES_MAX: usize = 500;
+
+/// What a guest can reach.
+pub(crate) struct CallData {
+    pub(crate) meter: Meter,
+    pub(crate) log: GuestLog,
+    pub(crate) book: EvidenceBook,
+}
+
+/// What a guest wrote to its log.
+pub(crate) struct GuestLog {
+    lines: Vec<(String, String)>,
+    bytes_left: u64,
+    dropped: u64,
+}
+
+impl GuestLog {
+    fn new(bytes: u64) -> Self {
+        Self {
+            lines: Vec::new(),
+            bytes_left: bytes,
+            dropped: 0,
+        }
+    }
+
+    pub(crate) fn write(&mut self, level: &str, message: &str) {
+        // What was written counts, not what is kept, so that a flood ends early.
+        let size = message.len() as u64;
+        if size > self.bytes_left || self.lines.len() == LOG_LINES_MAX {
+            self.bytes_left = 0;
+            self.dropped += 1;
+            return;
+        }
+        self.bytes_left -= size;
+        self.lines.push((level.to_owned(), clean(message)));
+    }
+
+    /// The last error in the log, or else its last line.
+    pub(crate) fn last_words(&self) -> Option<&str> {
+        let error = self.lines.iter().rev().find(|(level, _)| level == "error");
+        error.or(self.lines.last()).map(|(_, text)| text.as_str())
+    }
+
+    fn finish(mut self) -> Vec<(String, String)> {
+        if self.dropped > 0 {
+            self.lines.push((
+                "warn".into(),
+                format!("{} more messages were dropped", self.dropped),
+            ));
+        }
+        self.lines
+    }
+}
+
+/// What came of a call.
+pub(crate) struct Ran<T> {
+    pub(crate) result: Result<T, Stop>,
+    pub(crate) fuel: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) log: Vec<(String, String)>,
+    pub(crate) micros: u64,
+}
+
+/// Makes a store with all limits of a call in force. Instantiation counts too: a start function
+/// is the guest's code like any other.
+pub(crate) fn store(
+    engine: &Engine,
+    limits: &CallLimits,
+    book: EvidenceBook,
+) -> wasmtime::Result<Store<CallData>> {
+    let data = CallData {
+        meter: Meter::new(limits.memory_bytes),
+        log: GuestLog::new(limits.log_bytes),
+        book,
+    };
+    let mut store = Store::new(engine, data);
+    store.limiter(|data| &mut data.meter);
+    store.set_fuel(limits.fuel)?;
+    store.epoch_deadline_trap();
+    // One more, because the present epoch has begun already.
+    store.set_epoch_deadline(
+        limits
+            .time
+            .0
+            .div_ceil(EPOCH.as_millis() as u64)
+            .saturating_add(1),
+    );
+    store.set_hostcall_fuel(usize::try_from(limits.result_bytes).unwrap_or(usize::MAX));
+    store.set_max_component_handles(HANDLES_MAX);
+    Ok(store)
+}
+
+/// Runs `guest` in a new store, which is gone afterwards, however it ended.
+pub(crate) fn run<T>(
+    engine: &Engine,
+    limits: &CallLimits,
+    book: EvidenceBook,
+    guest: impl FnOnce(&mut Store<CallData>) -> wasmtime::Result<T>,
+) -> Ran<T> {
+    let started = Instant::now();
+    let mut store = match store(engine, limits, book) {
+        Ok(store) => store,
+        Err(error) => return not_run(&error),
+    };
+    let result = guest(&mut store).map_err(|error| classify(&error, store.data(), limits));
+    // Nothing is left when the fuel ran out, and nothing else can be wrong with reading it.
+    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    let data = store.into_data();
+    let result = match result {
+        Ok(_) if !data.book.is_used_up() => Err(data.book.asked_for_less()),
+        result => result,
+    };
+    Ran {
+        result,
+        fuel,
+        memory_bytes: data.meter.memory_bytes(),
+        log: data.log.finish(),
+        micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+    }
+}
+
+fn not_run<T>(error: &wasmtime::Error) -> Ran<T> {
+    let why = wavegate_model::Unavailable::NotLoaded {
+        message: clean(&format!("{error:#}")),
+    };
+    Ran {
+        result: Err(Stop::Unavailable(why)),
+        fuel: 0,
+        memory_bytes: 0,
+        log: Vec::new(),
+        micros: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_bounded_and_says_what_was_dropped() {
+        let mut log = GuestLog::new(10);
+        log.write("info", "12345");
+        log.write("error", "123456");
+        log.write("info", "1");
+        assert_eq!(log.last_words(), Some("12345"));
+        let lines = log.finish();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1].1, "2 more messages were dropped");
+    }
+}

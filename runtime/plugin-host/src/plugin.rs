@@ -1,0 +1,299 @@
+//! A plugin that is linked and ready to be called, and the ones that are kept in memory.
+
+use crate::call::{self, CallData, Ran};
+use crate::contract::v0_1;
+use crate::engine::Runtime;
+use crate::evidence::EvidenceBook;
+use crate::schema;
+use crate::stop::Stop;
+use crate::store::ComponentStore;
+use crate::text::clean;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use wasmtime::component::Component;
+use wasmtime::{Engine, Store};
+use wavegate_model::limits::CallLimits;
+use wavegate_model::plugin::{About, PluginKind, Problem};
+use wavegate_model::{Digest, Unavailable};
+use wavegate_ports::plugins::{Answer, LoadedPlugin, Question};
+
+/// Components that are kept linked in memory: as many as the plugins of a large policy, a few
+/// times over. Others are loaded again from the store, which takes a millisecond or so.
+const KEPT_MAX: usize = 256;
+
+/// A component of one kind under one contract.
+pub(crate) enum Guest {
+    StrategyV0_1(v0_1::Strategy),
+    GateV0_1(v0_1::Gate),
+}
+
+/// A plugin that can be called.
+pub(crate) struct Plugin {
+    pub(crate) loaded: LoadedPlugin,
+    guest: Guest,
+    engine: Engine,
+    schema: jsonschema::Validator,
+}
+
+/// Why a component cannot be made ready.
+pub(crate) enum NotReady {
+    /// It does not compile, or does not fit the contract.
+    Unusable(String),
+    /// It cannot say what it is.
+    NoDescription(Unavailable),
+}
+
+impl Plugin {
+    /// Compiles (or takes what was compiled before), links, and asks the plugin what it is.
+    pub(crate) fn prepare(
+        runtimes: &[Runtime],
+        store: &ComponentStore,
+        digest: &Digest,
+        bytes: &[u8],
+        kind: PluginKind,
+        contract: String,
+        limits: &CallLimits,
+    ) -> Result<Self, NotReady> {
+        let (runtime, component) =
+            component(runtimes, store, digest, bytes).map_err(NotReady::Unusable)?;
+        let linked = match kind {
+            PluginKind::Strategy => {
+                v0_1::Strategy::link(&runtime.strategy, &component).map(Guest::StrategyV0_1)
+            }
+            PluginKind::Gate => v0_1::Gate::link(&runtime.gate, &component).map(Guest::GateV0_1),
+        };
+        let guest = linked.map_err(|error| {
+            NotReady::Unusable(clean(&format!(
+                "it does not fit contract {contract}: {error:#}; rebuild it against it"
+            )))
+        })?;
+        let engine = runtime.engine.clone();
+        let ran = call::run(
+            &engine,
+            limits,
+            EvidenceBook::default(),
+            |store| match &guest {
+                Guest::StrategyV0_1(strategy) => strategy.describe(store),
+                Guest::GateV0_1(gate) => gate.describe(store),
+            },
+        );
+        let about: About = flatten(ran).map_err(NotReady::NoDescription)?;
+        let schema = schema::compile(&about.config_schema).map_err(|why| {
+            let message = format!("the JSON Schema of its configuration cannot be used: {why}");
+            NotReady::NoDescription(Unavailable::Failed {
+                code: "bad-schema".into(),
+                message,
+            })
+        })?;
+        let loaded = LoadedPlugin {
+            digest: digest.clone(),
+            about,
+            contract,
+        };
+        Ok(Self {
+            loaded,
+            guest,
+            engine,
+            schema,
+        })
+    }
+
+    /// Checks a configuration against the schema, and only if it fits, asks the plugin.
+    pub(crate) fn validate_config(
+        &self,
+        config: &str,
+        limits: &CallLimits,
+    ) -> Result<Vec<Problem>, Unavailable> {
+        let problems = schema::check(&self.schema, config);
+        if !problems.is_empty() {
+            return Ok(problems);
+        }
+        flatten(call::run(
+            &self.engine,
+            limits,
+            EvidenceBook::default(),
+            |store| match &self.guest {
+                Guest::StrategyV0_1(strategy) => strategy.validate_config(store, config),
+                Guest::GateV0_1(gate) => gate.validate_config(store, config),
+            },
+        ))
+    }
+
+    /// Asks in a new instance.
+    pub(crate) fn ask(
+        &self,
+        question: &Question,
+        config: &str,
+        limits: &CallLimits,
+    ) -> Ran<Answer> {
+        let book = match question {
+            Question::Evaluate {
+                evidence, slots, ..
+            } => EvidenceBook::new(evidence.clone(), slots.clone()),
+            Question::Outline { .. } | Question::Decide { .. } => EvidenceBook::default(),
+        };
+        let ran = call::run(&self.engine, limits, book, |store| {
+            self.answer(store, question, config)
+        });
+        Ran {
+            result: flat(ran.result),
+            fuel: ran.fuel,
+            memory_bytes: ran.memory_bytes,
+            log: ran.log,
+            micros: ran.micros,
+        }
+    }
+
+    fn answer(
+        &self,
+        store: &mut Store<CallData>,
+        question: &Question,
+        config: &str,
+    ) -> v0_1::Answered<Answer> {
+        Ok(match (&self.guest, question) {
+            (Guest::StrategyV0_1(strategy), Question::Outline { site, release }) => strategy
+                .outline(store, site, release, config)?
+                .map(Answer::Outline),
+            (Guest::StrategyV0_1(strategy), Question::Decide { view, state }) => strategy
+                .decide(store, view, config, state)?
+                .map(Answer::Decide),
+            (Guest::GateV0_1(gate), Question::Evaluate { call, state, .. }) => gate
+                .evaluate(store, call, config, state)?
+                .map(Answer::Evaluate),
+            (Guest::StrategyV0_1(_), Question::Evaluate { .. })
+            | (Guest::GateV0_1(_), Question::Outline { .. } | Question::Decide { .. }) => {
+                Err(Unavailable::NotLoaded {
+                    message: "the question is for the other kind of plugin".into(),
+                })
+            }
+        })
+    }
+
+    /// The strategy in it, for benchmarks.
+    pub(crate) fn strategy(&self) -> Option<(&Engine, &v0_1::Strategy)> {
+        match &self.guest {
+            Guest::StrategyV0_1(strategy) => Some((&self.engine, strategy)),
+            Guest::GateV0_1(_) => None,
+        }
+    }
+}
+
+/// The kind of plugin that can answer a question.
+pub(crate) fn kind_for(question: &Question) -> PluginKind {
+    match question {
+        Question::Outline { .. } | Question::Decide { .. } => PluginKind::Strategy,
+        Question::Evaluate { .. } => PluginKind::Gate,
+    }
+}
+
+fn flat<T>(result: Result<Result<T, Unavailable>, Stop>) -> Result<T, Stop> {
+    result.and_then(|answer| answer.map_err(Stop::Unavailable))
+}
+
+/// For calls in which no evidence can be asked for.
+fn flatten<T>(ran: Ran<Result<T, Unavailable>>) -> Result<T, Unavailable> {
+    flat(ran.result).map_err(|stop| match stop {
+        Stop::Unavailable(why) => why,
+        Stop::NeedsEvidence(query) => Unavailable::NotGranted {
+            slot: query.slot().clone(),
+        },
+    })
+}
+
+/// Finds or compiles a component for the first engine that takes it.
+fn component<'a>(
+    runtimes: &'a [Runtime],
+    store: &ComponentStore,
+    digest: &Digest,
+    bytes: &[u8],
+) -> Result<(&'a Runtime, Component), String> {
+    let mut refused = String::from("there is no engine");
+    for runtime in runtimes {
+        let key = engine_key(&runtime.engine);
+        if let Some(code) = store.compiled(digest, &key)
+            && let Ok(component) = deserialize(&runtime.engine, &code)
+        {
+            return Ok((runtime, component));
+        }
+        match Component::from_binary(&runtime.engine, bytes) {
+            Ok(component) => {
+                if let Ok(code) = component.serialize() {
+                    store.keep_compiled(digest, &key, &code);
+                }
+                return Ok((runtime, component));
+            }
+            // What is not valid is so for every engine; what is too large may fit the next one.
+            Err(error)
+                if error
+                    .downcast_ref::<wasmparser::BinaryReaderError>()
+                    .is_some() =>
+            {
+                return Err(clean(&format!("{error:#}")));
+            }
+            Err(error) => refused = clean(&format!("{error:#}")),
+        }
+    }
+    Err(refused)
+}
+
+/// Names wasmtime's version, settings and processor, all of which compiled code depends on.
+fn engine_key(engine: &Engine) -> String {
+    struct Sha(Sha256);
+    impl Hasher for Sha {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            let sum = self.0.clone().finalize();
+            sum.iter()
+                .take(8)
+                .fold(0, |key, byte| key << 8 | u64::from(*byte))
+        }
+    }
+    let mut hasher = Sha(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+#[expect(
+    unsafe_code,
+    reason = "compiled code is taken from memory, and only after its code was verified to be ours"
+)]
+fn deserialize(engine: &Engine, verified: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes came from `Component::serialize` of this wasmtime on this host:
+    // `ComponentStore::compiled` has checked their HMAC under a key that never leaves it, and
+    // they cannot change any more, because they are in memory.
+    unsafe { Component::deserialize(engine, verified) }
+}
+
+/// Plugins in memory; the one that was not used for the longest time goes first.
+#[derive(Default)]
+pub(crate) struct Kept {
+    plugins: BTreeMap<(Digest, PluginKind), (Arc<Plugin>, u64)>,
+    uses: u64,
+}
+
+impl Kept {
+    pub(crate) fn get(&mut self, digest: &Digest, kind: PluginKind) -> Option<Arc<Plugin>> {
+        self.uses += 1;
+        let (plugin, used) = self.plugins.get_mut(&(digest.clone(), kind))?;
+        *used = self.uses;
+        Some(Arc::clone(plugin))
+    }
+
+    pub(crate) fn keep(&mut self, plugin: Arc<Plugin>) {
+        self.uses += 1;
+        let key = (plugin.loaded.digest.clone(), plugin.loaded.about.kind);
+        self.plugins.insert(key, (plugin, self.uses));
+        while self.plugins.len() > KEPT_MAX {
+            let oldest = self
+                .plugins
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| key.clone());
+            oldest.map(|key| self.plugins.remove(&key));
+        }
+    }
+}

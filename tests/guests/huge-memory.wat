@@ -1,0 +1,3 @@
+;; world: strategy
+;; pages: 1700
+;; Wants 106 MiB before it does anything.

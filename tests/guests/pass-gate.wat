@@ -1,0 +1,2 @@
+;; world: gate
+;; Always passes.

@@ -1,0 +1,17 @@
+;; world: strategy
+;; Colours the terminal, sets its title and turns text around in all that it says.
+(data (i32.const 2048) "\1b[31mred\1b[0m\1b]0;owned\07 \e2\80\aetxet\0d\0agone\1b[2J")
+(func $describe (result i32)
+  (i32.store (i32.const 256) (i32.const 0))
+  (i32.store (i32.const 260) (i32.const 2048)) (i32.store (i32.const 264) (i32.const 39))
+  (i32.store (i32.const 268) (i32.const 1152)) (i32.store (i32.const 272) (i32.const 5))
+  (i32.store (i32.const 276) (i32.const 1))
+  (i32.store (i32.const 280) (i32.const 1168)) (i32.store (i32.const 284) (i32.const 17))
+  (i32.store (i32.const 288) (i32.const 2048)) (i32.store (i32.const 292) (i32.const 39))
+  (i32.const 256))
+(func $decide (param $call i32) (result i32)
+  (call $log (i32.const 2) (i32.const 2048) (i32.const 39))
+  (drop (call $go (local.get $call) (i32.const 1000)))
+  (i32.store (i32.const 272) (i32.const 2048)) (i32.store (i32.const 276) (i32.const 39))
+  (i32.store (i32.const 280) (i32.const 2048)) (i32.store (i32.const 284) (i32.const 39))
+  (i32.const 256))

@@ -1,0 +1,3 @@
+;; world: strategy
+;; contract: 0.9.0
+;; Was built for a contract that this host does not have.
