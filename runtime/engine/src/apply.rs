@@ -16,7 +16,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Completed, Evaluation, Outcome, Phase, Proposal, Subject, Verdict};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, DurationMs, SiteName, Split, Timestamp, Unavailable,
+    ClusterName, CommandId, ConsultationId, DurationMs, GateName, SiteName, Split, Timestamp,
+    Unavailable,
 };
 
 /// The state after a rollout's first fact.
@@ -258,6 +259,9 @@ fn set_phase(state: &mut State, name: &SiteName, phase: SitePhase) {
         was_soaked || needs_no_soak(before),
         needs_no_soak(phase),
     );
+    if before.finished() && !phase.finished() {
+        reopened(state, index);
+    }
     let sites = &state.spec.plan.waves[index].sites;
     let started = |i: usize| state.sites[&sites[i].name].phase != SitePhase::Pending;
     let mut next = state.waves[index].next_site;
@@ -265,6 +269,17 @@ fn set_phase(state: &mut State, name: &SiteName, phase: SitePhase) {
         next += 1;
     }
     state.waves[index].next_site = next;
+}
+
+/// A site of a wave is no longer finished: what was judged after the wave is void.
+fn reopened(state: &mut State, index: usize) {
+    state.waves[index].evidence += 1;
+    let wave = &state.spec.plan.waves[index].name;
+    for (key, gate) in &mut state.gates {
+        if key.phase == Phase::AfterWave && matches!(&key.subject, Subject::Wave(w) if w == wave) {
+            gate.last = None;
+        }
+    }
 }
 
 fn resumed(state: &mut State, at: Timestamp, down: DurationMs) {
@@ -456,18 +471,23 @@ fn failed_again(retry: &mut Retry, at: Timestamp, why: &Unavailable) {
 
 fn gate_asked(state: &mut State, consultation: ConsultationId, key: &GateKey) {
     state.next_consultation = consultation.next();
-    let start = evidence_start(state, key);
+    let evidence = evidence(state, key);
     state
         .consultations
-        .insert(consultation, Asked::Gate(key.clone(), start));
+        .insert(consultation, Asked::Gate(key.clone(), evidence));
     state.gates.entry(key.clone()).or_default().asked = Some(consultation);
 }
 
-/// Evidence of a gate's answer starts here; zero for a gate of a wave.
-pub fn evidence_start(state: &State, key: &GateKey) -> Timestamp {
+/// Number of the evidence that a gate's answer now would be about. It rises when a site changes,
+/// and for a wave when one of its sites is no longer finished.
+fn evidence(state: &State, key: &GateKey) -> u64 {
     match &key.subject {
-        Subject::Site(site) => state.site(site).evidence_start,
-        Subject::Wave(_) => Timestamp(0),
+        Subject::Site(site) => state.site(site).evidence,
+        Subject::Wave(wave) => {
+            let waves = state.spec.plan.waves.iter().zip(&state.waves);
+            let found = waves.into_iter().find(|(plan, _)| plan.name == *wave);
+            found.map_or(0, |(_, wave)| wave.evidence)
+        }
     }
 }
 
@@ -479,8 +499,7 @@ fn gate_answered(
     at: Timestamp,
 ) {
     let asked = state.consultations.remove(&consultation);
-    let current =
-        matches!(asked, Some(Asked::Gate(_, start)) if start == evidence_start(state, key));
+    let current = matches!(asked, Some(Asked::Gate(_, asked)) if asked == evidence(state, key));
     let policy = crate::gates::policy_of(state, &key.gate);
     let interval = policy.interval;
     let active = state.clock.active(at);
@@ -552,13 +571,25 @@ fn gate_unavailable(
 
 /// What was measured so far was measured of something else.
 fn new_evidence(state: &mut State, name: &SiteName, at: Timestamp) {
-    site_mut(state, name).evidence_start = at;
-    for (key, gate) in &mut state.gates {
-        if key.phase == Phase::AfterBatch && key.subject == Subject::Site(name.clone()) {
-            gate.last = None;
-            gate.attempts = 0;
-            gate.due = at;
-        }
+    let site = site_mut(state, name);
+    site.evidence_start = at;
+    site.evidence += 1;
+    // Only this site's: a step must not cost as much as the fleet is large.
+    let first = GateKey {
+        subject: Subject::Site(name.clone()),
+        phase: Phase::AfterBatch,
+        gate: GateName::new(""),
+    };
+    let subject = first.subject.clone();
+    let mine = |key: &GateKey| key.phase == Phase::AfterBatch && key.subject == subject;
+    for (_, gate) in state
+        .gates
+        .range_mut(first..)
+        .take_while(|(key, _)| mine(key))
+    {
+        gate.last = None;
+        gate.attempts = 0;
+        gate.due = at;
     }
 }
 

@@ -1,1 +1,585 @@
-//! placeholder
+//! Re-checks the invariants from the facts alone.
+//!
+//! It shares no code with what decides: not the guards, not the batches, not the traffic, not
+//! the state. What it knows it has written into a book of its own, and it counts by itself. A
+//! step that it objects to must not be recorded, let alone carried out.
+
+mod book;
+mod commands;
+#[cfg(test)]
+mod tests;
+mod violation;
+
+use crate::command::Change;
+use crate::fact::{End, Fact, StopReason};
+use crate::spec::Spec;
+use crate::state::GateKey;
+use alloc::collections::BTreeSet;
+use book::{Book, Place, Wait, part};
+pub use violation::Violation;
+use wavegate_model::plugin::{Phase, Proposal, Subject, Verdict};
+use wavegate_model::policy::EndState;
+use wavegate_model::release::Reversal;
+use wavegate_model::{ClusterName, CommandId, ConsultationId, SiteName, Timestamp, WaveName};
+
+/// Watches the facts of one rollout.
+#[derive(Clone, Debug)]
+pub struct Auditor {
+    book: Book,
+}
+
+impl Auditor {
+    /// An auditor that has seen nothing yet.
+    pub fn new(spec: &Spec) -> Self {
+        Self {
+            book: Book::new(spec),
+        }
+    }
+
+    /// Takes the next fact.
+    ///
+    /// # Errors
+    /// The invariant that it breaks. What the auditor says of later facts is then of no use.
+    pub fn observe(&mut self, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
+        check(&self.book, at, fact)?;
+        self.note(at, fact);
+        Ok(())
+    }
+
+    fn note(&mut self, at: Timestamp, fact: &Fact) {
+        let book = &mut self.book;
+        match fact {
+            Fact::Started { .. } => book.started = at,
+            Fact::Resumed { down } => {
+                if book.paused.is_none() {
+                    book.stopped_for = book.stopped_for.plus(*down);
+                }
+                book.asked.clear();
+                for cluster in book.clusters.values_mut() {
+                    cluster.epoch = None;
+                }
+                for site in book.sites.values_mut() {
+                    site.fresh_after = at;
+                    site.covered.values_mut().for_each(|c| c.last = None);
+                }
+            }
+            Fact::Claimed { cluster, epoch } => book.cluster_mut(cluster).epoch = Some(*epoch),
+            Fact::Observed { cluster, seen } => book.see(cluster, seen),
+            Fact::BaselineTaken {
+                cluster, release, ..
+            } => book.cluster_mut(cluster).baseline = Some(release.digest.clone()),
+            Fact::ClusterLost { cluster, .. } => book.cluster_mut(cluster).lost = true,
+            Fact::ClusterReturned { cluster } => self.returned(cluster, at),
+            Fact::WaveStarted { wave } => {
+                let index = book.wave_index(wave);
+                book.waves[index].started = true;
+            }
+            Fact::WaveSoakStarted { wave } => {
+                let index = book.wave_index(wave);
+                book.waves[index].soaking = true;
+                let mine = book.sites.iter().filter(|(_, site)| site.wave == index);
+                let names: alloc::vec::Vec<SiteName> = mine.map(|(name, _)| name.clone()).collect();
+                for name in names {
+                    book.soak_anew(&name, at);
+                }
+            }
+            Fact::WaveDone { wave } => {
+                let index = book.wave_index(wave);
+                book.waves[index].done = true;
+            }
+            Fact::SiteStarted {
+                site,
+                split,
+                demand,
+            } => {
+                book.place(site, Place::Updating);
+                let site = book.site_mut(site);
+                site.split = split.clone();
+                site.demand = *demand;
+                site.wait = Wait::BeforeSite;
+            }
+            Fact::SiteSkipped { site, .. } => book.place(site, Place::Skipped),
+            Fact::StrategyAnswered { site, outcome, .. } => {
+                let now = book.active(at);
+                book.site_mut(site).wait = match &outcome.proposal {
+                    Proposal::WaitGates(gates) => Wait::Gates(gates.clone()),
+                    Proposal::Wait(time) => Wait::Until(now.plus(*time)),
+                    _ => Wait::Nothing,
+                };
+            }
+            Fact::GateAsked { consultation, gate } => {
+                let evidence = book.evidence_of(gate);
+                book.asked.insert(*consultation, (gate.clone(), evidence));
+            }
+            Fact::GateAnswered {
+                consultation,
+                gate,
+                evaluation,
+            } => self.answered(*consultation, gate, evaluation.verdict, at),
+            Fact::GateUnavailable {
+                consultation, gate, ..
+            } => {
+                book.asked.remove(consultation);
+                book.last.remove(gate);
+                book.cover(gate, None, at);
+            }
+            Fact::CommandIssued { effect } => {
+                book.last_command = effect.id;
+                book.generation = effect.generation;
+                book.open.insert(effect.id, (**effect).clone());
+                let touched = match &effect.change {
+                    Change::Nodes(change) => alloc::vec![change.cluster.clone()],
+                    Change::Traffic { .. } => book.site(&effect.site).clusters.clone(),
+                };
+                for cluster in touched {
+                    book.cluster_mut(&cluster).touched = true;
+                }
+                let site = book.site_mut(&effect.site);
+                site.touched = true;
+                site.outstanding = Some(effect.id);
+                match &effect.change {
+                    Change::Nodes(_) => {
+                        site.settled = false;
+                        site.evidence += 1;
+                    }
+                    Change::Traffic { split, .. } => site.intended = Some(split.clone()),
+                }
+            }
+            Fact::CommandConfirmed { command } => self.answer_of_command(*command, at, true),
+            Fact::CommandRefused { command, .. } | Fact::CommandVoided { command } => {
+                self.answer_of_command(*command, at, false)
+            }
+            Fact::BatchSettled { site } => {
+                let site = book.site_mut(site);
+                site.settled = true;
+                site.evidence += 1;
+            }
+            Fact::SiteSoakStarted { site } => {
+                book.place(site, Place::Soaking);
+                book.soak_anew(site, at);
+            }
+            Fact::SiteDone { site } => book.place(site, Place::Done),
+            Fact::SiteSoaked { site } => book.site_mut(site).soaked = true,
+            Fact::SiteFailed { site, .. } => {
+                book.place(site, Place::Failed);
+                let wave = book.site(site).wave;
+                book.waves[wave].failed += 1;
+                book.failed += 1;
+            }
+            Fact::SiteRollbackStarted { site } => {
+                book.place(site, Place::GoingBack);
+                book.site_mut(site).settled = true;
+            }
+            Fact::SiteRolledBack { site } => book.place(site, Place::Back),
+            Fact::SiteRollbackFailed { site, .. } => book.place(site, Place::NotBack),
+            Fact::Paused { .. } => book.paused = Some(at),
+            Fact::Continued { .. } => {
+                book.unpause(at);
+                book.held = false;
+            }
+            Fact::Approved { wave, .. } => {
+                if let Some(wave) = wave {
+                    let index = book.wave_index(wave);
+                    book.waves[index].approved = true;
+                }
+            }
+            Fact::Held { .. } => book.held = true,
+            Fact::Stopped { sites, .. } => {
+                book.unpause(at);
+                book.held = false;
+                for site in sites {
+                    if book.site(site).place == Place::NotBack {
+                        book.place(site, Place::Failed);
+                    }
+                }
+                book.stopping = Some(sites.iter().cloned().collect());
+            }
+            Fact::Finished { end } => book.end = Some(*end),
+            Fact::StrategyAsked { .. }
+            | Fact::StrategyUnavailable { .. }
+            | Fact::AnswerDiscarded { .. }
+            | Fact::BatchPassed { .. }
+            | Fact::GoalReached { .. }
+            | Fact::GoalDropped { .. }
+            | Fact::WaitEnded { .. }
+            | Fact::RequestRefused { .. }
+            | Fact::InboxTaken { .. } => {}
+        }
+    }
+
+    /// A cluster is back: what was judged of its site is void, and a site that does not look as
+    /// it should is decided again.
+    fn returned(&mut self, name: &ClusterName, at: Timestamp) {
+        let book = &mut self.book;
+        book.cluster_mut(name).lost = false;
+        let cluster = book.cluster(name);
+        let as_wanted = cluster.seen.as_ref().is_some_and(|seen| {
+            let idle =
+                book.spec.capabilities.splits_traffic && seen.new_share + seen.other_share == 0;
+            idle || seen.new.ready >= seen.desired
+        });
+        let name = cluster.site.clone();
+        match book.site(&name).place {
+            Place::Updating => book.site_mut(&name).evidence += 1,
+            Place::Soaking | Place::Done => {
+                book.site_mut(&name).evidence += 1;
+                book.soak_anew(&name, at);
+                if !as_wanted {
+                    book.place(&name, Place::Updating);
+                    book.site_mut(&name).wait = Wait::Nothing;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(
+        &mut self,
+        consultation: ConsultationId,
+        key: &GateKey,
+        verdict: Verdict,
+        at: Timestamp,
+    ) {
+        let book = &mut self.book;
+        let asked = book.asked.remove(&consultation);
+        let now = book.evidence_of(key);
+        let current = asked.is_some_and(|(gate, evidence)| gate == *key && evidence == now);
+        if current {
+            book.last.insert(key.clone(), (verdict, now));
+        }
+        let counts = match verdict {
+            Verdict::Pass if !current => Verdict::Hold,
+            verdict => verdict,
+        };
+        book.cover(key, Some(counts), at);
+    }
+
+    fn answer_of_command(&mut self, command: CommandId, at: Timestamp, done: bool) {
+        let Some(effect) = self.book.open.remove(&command) else {
+            return;
+        };
+        let site = self.book.site_mut(&effect.site);
+        site.outstanding = None;
+        site.fresh_after = at;
+        if let (Change::Traffic { split, .. }, true) = (effect.change, done) {
+            site.split = split;
+            site.intended = None;
+            site.evidence += 1;
+        }
+    }
+}
+
+/// Whether a fact may follow what is in the book.
+fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
+    match fact {
+        Fact::CommandIssued { effect } => commands::check(book, effect),
+        Fact::WaveStarted { wave } => wave_started(book, wave),
+        Fact::WaveSoakStarted { wave } => all_finished(book, wave),
+        Fact::WaveDone { wave } => wave_done(book, wave, at),
+        Fact::SiteStarted { site, .. } => site_started(book, site),
+        Fact::WaitEnded { site } => wait_ended(book, site, at),
+        Fact::BatchPassed { site } => batch_passed(book, site),
+        Fact::SiteSoakStarted { site } => soak_started(book, site),
+        Fact::SiteDone { site } => {
+            let wanted = book.spec.plan.waves[book.site(site).wave].site_soak;
+            soaked(book, site, at, wanted)
+        }
+        Fact::SiteSoaked { site } => {
+            let wanted = book.spec.plan.waves[book.site(site).wave].soak;
+            soaked(book, site, at, wanted)
+        }
+        Fact::SiteRollbackStarted { site } => reversible(book, site),
+        Fact::SiteRolledBack { site } => rolled_back(book, site),
+        Fact::Stopped { reason, sites } => stopped(book, reason, &sites.iter().collect()),
+        Fact::Finished { end } => finished(book, *end),
+        _ => Ok(()),
+    }
+}
+
+fn may_start(book: &Book, what: &'static str) -> Result<(), Violation> {
+    let state = if book.end.is_some() {
+        return Err(Violation::AfterEnd { what });
+    } else if book.stopping.is_some() {
+        "stopping"
+    } else if book.paused.is_some() {
+        "paused"
+    } else if book.held {
+        "held"
+    } else {
+        return Ok(());
+    };
+    Err(Violation::Blocked { what, state })
+}
+
+fn wave_started(book: &Book, name: &WaveName) -> Result<(), Violation> {
+    may_start(book, "the start of a wave")?;
+    let index = book.wave_index(name);
+    let plan = &book.spec.plan.waves[index];
+    if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
+        return Err(Violation::WaveOrder {
+            wave: name.clone(),
+            before: book.spec.plan.waves[*before].name.clone(),
+        });
+    }
+    if plan.approval.is_some() && !book.waves[index].approved {
+        return Err(Violation::NotApproved { wave: name.clone() });
+    }
+    let subject = Subject::Wave(name.clone());
+    book.all_passed("a wave starts", &subject, Phase::BeforeWave)
+}
+
+fn all_finished(book: &Book, name: &WaveName) -> Result<(), Violation> {
+    let index = book.wave_index(name);
+    let mut mine = book.sites.iter().filter(|(_, site)| site.wave == index);
+    match mine.find(|(_, site)| !site.place.finished()) {
+        Some((site, _)) => Err(Violation::Unfinished {
+            wave: name.clone(),
+            site: site.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn wave_done(book: &Book, name: &WaveName, at: Timestamp) -> Result<(), Violation> {
+    all_finished(book, name)?;
+    let index = book.wave_index(name);
+    let wanted = book.spec.plan.waves[index].soak;
+    for (site, found) in book.sites.iter().filter(|(_, site)| site.wave == index) {
+        if found.place == Place::Done && !found.soaked {
+            return Err(Violation::Soak {
+                site: site.clone(),
+                covered: book.covered(site, at),
+                wanted,
+            });
+        }
+    }
+    let subject = Subject::Wave(name.clone());
+    book.all_passed("a wave is done", &subject, Phase::AfterWave)
+}
+
+fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(), Violation> {
+    let failure = &book.spec.policy.failure;
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let over = |failed: u32, tolerated: u32| {
+        if failed <= tolerated {
+            return Ok(());
+        }
+        Err(Violation::Budget {
+            what,
+            site: site.clone(),
+            failed,
+            tolerated,
+        })
+    };
+    over(
+        book.failed,
+        part(failure.tolerate, count(book.sites.len()), false),
+    )?;
+    for (wave, plan) in book.waves.iter().zip(&book.spec.plan.waves) {
+        let sites = count(plan.sites.len());
+        over(wave.failed, part(failure.tolerate_per_wave, sites, false))?;
+    }
+    Ok(())
+}
+
+fn site_started(book: &Book, name: &SiteName) -> Result<(), Violation> {
+    may_start(book, "the start of a site")?;
+    let site = book.site(name);
+    let (wave, plan) = (&book.waves[site.wave], &book.spec.plan.waves[site.wave]);
+    if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
+        return Err(Violation::WaveOrder {
+            wave: plan.name.clone(),
+            before: book.spec.plan.waves[*before].name.clone(),
+        });
+    }
+    if site.place != Place::Pending || !wave.started || wave.done {
+        return Err(Violation::SiteOrder { site: name.clone() });
+    }
+    if wave.in_flight >= plan.max_parallel_sites {
+        return Err(Violation::InFlight {
+            site: name.clone(),
+            wave: plan.name.clone(),
+            in_flight: wave.in_flight,
+            limit: plan.max_parallel_sites,
+        });
+    }
+    within_budget(book, "the start", name)
+}
+
+fn wait_ended(book: &Book, name: &SiteName, at: Timestamp) -> Result<(), Violation> {
+    let subject = Subject::Site(name.clone());
+    match &book.site(name).wait {
+        Wait::Nothing => Ok(()),
+        Wait::BeforeSite => book.all_passed("a site begins", &subject, Phase::BeforeSite),
+        Wait::Gates(gates) => {
+            for gate in gates {
+                book.has_passed("a wait ended", &subject, Phase::AfterBatch, gate)?;
+            }
+            Ok(())
+        }
+        Wait::Until(end) => {
+            let left = end.minus(book.active(at));
+            if left.0 == 0 {
+                return Ok(());
+            }
+            Err(Violation::TooEarly {
+                site: name.clone(),
+                left,
+            })
+        }
+    }
+}
+
+fn batch_passed(book: &Book, name: &SiteName) -> Result<(), Violation> {
+    let site = book.site(name);
+    if !site.settled {
+        return Err(Violation::NotSettled { site: name.clone() });
+    }
+    let new_nodes = |c: &ClusterName| {
+        let seen = book.cluster(c).seen.as_ref();
+        seen.map_or(0, |seen| seen.new.total())
+    };
+    // Where no node runs the release there is nothing to judge.
+    if site.clusters.iter().map(new_nodes).sum::<u32>() == 0 {
+        return Ok(());
+    }
+    let subject = Subject::Site(name.clone());
+    book.all_passed("a batch passed", &subject, Phase::AfterBatch)
+}
+
+/// All that serves in a site is the release.
+fn updated(book: &Book, name: &SiteName) -> Result<(), Violation> {
+    let splits = book.spec.capabilities.splits_traffic;
+    for cluster_name in &book.site(name).clusters {
+        let cluster = book.cluster(cluster_name);
+        let seen = cluster.seen.clone().unwrap_or_default();
+        let serves = !splits || seen.new_share > 0;
+        let short = serves && seen.new.ready < seen.desired;
+        let remains = !splits && seen.old.total() > 0;
+        if short || remains || seen.other_share > 0 {
+            return Err(Violation::NotUpdated {
+                site: name.clone(),
+                cluster: cluster_name.clone(),
+                ready: seen.new.ready,
+                desired: seen.desired,
+                elsewhere: seen.other_share,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn soak_started(book: &Book, name: &SiteName) -> Result<(), Violation> {
+    updated(book, name)?;
+    if !book.site(name).touched {
+        return Ok(());
+    }
+    let subject = Subject::Site(name.clone());
+    book.all_passed("a site soaks", &subject, Phase::AfterBatch)
+}
+
+fn soaked(
+    book: &Book,
+    name: &SiteName,
+    at: Timestamp,
+    wanted: wavegate_model::DurationMs,
+) -> Result<(), Violation> {
+    let covered = book.covered(name, at);
+    if covered < wanted {
+        return Err(Violation::Soak {
+            site: name.clone(),
+            covered,
+            wanted,
+        });
+    }
+    Ok(())
+}
+
+fn reversible(book: &Book, site: &SiteName) -> Result<(), Violation> {
+    if book.spec.release.reversal == Reversal::Irreversible {
+        return Err(Violation::Irreversible { site: site.clone() });
+    }
+    Ok(())
+}
+
+fn rolled_back(book: &Book, name: &SiteName) -> Result<(), Violation> {
+    let site = book.site(name);
+    let untouched = |c: &&ClusterName| book.cluster(c).touched;
+    for cluster_name in site.clusters.iter().filter(untouched) {
+        let cluster = book.cluster(cluster_name);
+        let seen = cluster.seen.clone().unwrap_or_default();
+        let same = book.same(cluster);
+        let (ready, new) = if same {
+            (seen.new.ready, 0)
+        } else {
+            (seen.old.ready, seen.new.total())
+        };
+        let elsewhere = if same {
+            seen.other_share
+        } else {
+            seen.new_share
+        };
+        let stale = seen.at < site.fresh_after || site.outstanding.is_some();
+        if stale || ready < seen.desired || new > 0 || elsewhere > 0 {
+            return Err(Violation::NotBack {
+                site: name.clone(),
+                cluster: cluster_name.clone(),
+                baseline: ready,
+                desired: seen.desired,
+                new,
+                elsewhere,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn stopped(book: &Book, reason: &StopReason, sites: &BTreeSet<&SiteName>) -> Result<(), Violation> {
+    if let Some(site) = sites.first() {
+        reversible(book, site)?;
+    }
+    let all = matches!(reason, StopReason::Requested { .. })
+        || book.spec.policy.failure.then == EndState::RollBackTouched;
+    let left_out = |(name, site): &(&SiteName, &book::Site)| site.touched && !sites.contains(name);
+    match book.sites.iter().find(left_out) {
+        Some((site, _)) if all => Err(Violation::LeftBehind { site: site.clone() }),
+        _ => Ok(()),
+    }
+}
+
+fn finished(book: &Book, end: End) -> Result<(), Violation> {
+    let wrong = |why| Err(Violation::End { end, why });
+    if book.end.is_some() {
+        return wrong("it had ended before");
+    }
+    let any = |place: Place| book.sites.values().any(|site| site.place == place);
+    let lost = book.clusters.values().any(|c| c.touched && c.lost);
+    match end {
+        End::Done | End::RollbackIncomplete | End::RolledBack if any(Place::GoingBack) => {
+            wrong("a site is on its way back")
+        }
+        End::Done if book.waves.iter().any(|wave| !wave.done) => wrong("a wave is not done"),
+        End::Done if book.waves.iter().any(|wave| wave.in_flight > 0) => {
+            wrong("a site is in flight")
+        }
+        End::Done if lost => wrong("a touched cluster is unreachable"),
+        End::Done | End::RolledBack if any(Place::NotBack) => wrong("a site could not go back"),
+        End::RolledBack | End::RollbackIncomplete => {
+            let open = |site: &SiteName| !book.site(site).place.finished();
+            let scope = book.stopping.as_ref();
+            let not_all = scope.is_some_and(|sites| {
+                let done = |s: &SiteName| book.site(s).place == Place::Done;
+                sites.iter().any(|s| open(s) || done(s))
+            });
+            if not_all {
+                wrong("a site that has to go back has not")
+            } else if end == End::RollbackIncomplete && !any(Place::NotBack) {
+                wrong("every site is back")
+            } else {
+                Ok(())
+            }
+        }
+        End::Incomplete if !lost => wrong("no touched cluster is unreachable"),
+        End::Done | End::Aborted | End::Incomplete | End::Superseded => Ok(()),
+    }
+}

@@ -106,7 +106,7 @@ pub fn next_move(nodes: &Nodes, limits: Limits) -> Move {
         match one_way(nodes, limits, nodes.new_goal - new, falling) {
             Ok((added, removed)) => Move::To {
                 new: new + added,
-                baseline: moved(baseline, nodes.baseline_goal, removed, limits),
+                baseline: moved(baseline, nodes.baseline_goal, removed, limits.batch - added),
             },
             Err(blocked) => blocked,
         }
@@ -131,9 +131,9 @@ pub fn next_move(nodes: &Nodes, limits: Limits) -> Move {
 }
 
 /// The falling side after a move; it may also have to grow, when both sides are below their goal.
-fn moved(now: u32, goal: u32, removed: u32, limits: Limits) -> u32 {
+fn moved(now: u32, goal: u32, removed: u32, left: u32) -> u32 {
     if goal > now {
-        now + (goal - now).min(limits.batch)
+        now + (goal - now).min(left)
     } else {
         now - removed
     }

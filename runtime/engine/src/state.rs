@@ -117,6 +117,8 @@ pub struct WaveState {
     pub soaked: u32,
     /// Sites that failed.
     pub failed: u32,
+    /// How often evidence of the whole wave began anew.
+    pub evidence: u64,
 }
 
 /// Where a wave is.
@@ -188,6 +190,8 @@ pub struct SiteState {
     pub fresh_after: Timestamp,
     /// Evidence from here on counts.
     pub evidence_start: Timestamp,
+    /// How often evidence began anew.
+    pub evidence: u64,
     /// Whether the gates after the last batch still have to pass.
     pub batch_unjudged: bool,
     /// Healthy time.
@@ -380,8 +384,9 @@ pub struct GateState {
 pub enum Asked {
     /// The strategy, about a site.
     Strategy(SiteName),
-    /// A gate. Evidence of the answer starts here; an answer for older evidence is void.
-    Gate(GateKey, Timestamp),
+    /// A gate, with the number of the evidence that it judges; an answer for older evidence is
+    /// void.
+    Gate(GateKey, u64),
 }
 
 impl State {

@@ -1,0 +1,1 @@
+//! Bad sequences of facts, made by hand.

@@ -1,0 +1,187 @@
+//! What the auditor can find, with operands.
+
+use crate::fact::End;
+use wavegate_model::plugin::Phase;
+use wavegate_model::{
+    ClusterName, CommandId, Digest, DurationMs, Epoch, GateName, Generation, SiteName, Timestamp,
+    WaveName,
+};
+
+/// A fact that breaks an invariant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the fields are the operands that the variant's message names"
+)]
+pub enum Violation {
+    /// Generations never fall.
+    #[error("command {command} is of generation {now}, after one of generation {before}")]
+    GenerationFell {
+        command: CommandId,
+        before: Generation,
+        now: Generation,
+    },
+    /// Ids of commands rise.
+    #[error("command {command} comes after command {last}")]
+    CommandRepeated { command: CommandId, last: CommandId },
+    /// One change at a time.
+    #[error("command {second} for site {site} was given while command {first} is outstanding")]
+    TwoOutstanding {
+        site: SiteName,
+        first: CommandId,
+        second: CommandId,
+    },
+    /// Commands go to clusters that this host owns.
+    #[error(
+        "command {command} has epoch {epoch} for cluster {cluster}, which is held by {owned:?}"
+    )]
+    NotOwner {
+        command: CommandId,
+        cluster: ClusterName,
+        epoch: Epoch,
+        owned: Option<Epoch>,
+    },
+    /// Commands rest on what was seen since the last change.
+    #[error("command {command} rests on a look at cluster {cluster} before {since:?}")]
+    Stale {
+        command: CommandId,
+        cluster: ClusterName,
+        since: Timestamp,
+    },
+    /// Only sites that are being updated or go back are changed.
+    #[error("command {command} changes site {site}, whose turn it is not")]
+    OutOfTurn { command: CommandId, site: SiteName },
+    /// Nothing advances while it may not.
+    #[error("{what} while the rollout is {state}")]
+    Blocked {
+        what: &'static str,
+        state: &'static str,
+    },
+    /// Goals carry the total that they were decided for.
+    #[error(
+        "a command for cluster {cluster} was decided for {decided} nodes, and it should have {seen}"
+    )]
+    DesiredTotal {
+        cluster: ClusterName,
+        decided: u32,
+        seen: u32,
+    },
+    /// The limit on nodes that are down.
+    #[error(
+        "a command leaves cluster {cluster} {left} of {ready} serving nodes; at least {least} must serve"
+    )]
+    Unavailability {
+        cluster: ClusterName,
+        ready: u32,
+        left: u32,
+        least: u32,
+    },
+    /// The limit on nodes above the desired total.
+    #[error("a command gives cluster {cluster} {nodes} nodes; it may have {most}")]
+    Surge {
+        cluster: ClusterName,
+        nodes: u32,
+        most: u32,
+    },
+    /// The limit on nodes in one move.
+    #[error("a command moves {moved} nodes of cluster {cluster}; a batch has at most {limit}")]
+    BatchSize {
+        cluster: ClusterName,
+        moved: u32,
+        limit: u32,
+    },
+    /// Shares sum to everything.
+    #[error("the split of site {site} sums to {total} permille")]
+    SplitSum { site: SiteName, total: u32 },
+    /// No share exceeds what ready nodes carry.
+    #[error("release {release} in cluster {cluster} gets {share} permille and can carry {most}")]
+    Capacity {
+        cluster: ClusterName,
+        release: Digest,
+        share: u32,
+        most: u32,
+    },
+    /// Sites in flight.
+    #[error("site {site} starts while {in_flight} of {limit} sites of wave {wave} are in flight")]
+    InFlight {
+        site: SiteName,
+        wave: WaveName,
+        in_flight: u32,
+        limit: u32,
+    },
+    /// No new site and no new batch once the failure budget is exceeded.
+    #[error("{what} of site {site} after {failed} failed sites; {tolerated} are tolerated")]
+    Budget {
+        what: &'static str,
+        site: SiteName,
+        failed: u32,
+        tolerated: u32,
+    },
+    /// Waves start after those they come after.
+    #[error("wave {wave} starts before wave {before} is done")]
+    WaveOrder { wave: WaveName, before: WaveName },
+    /// A wave that needs an approval starts after it.
+    #[error("wave {wave} starts without its approval")]
+    NotApproved { wave: WaveName },
+    /// Sites start in a running wave, once.
+    #[error("site {site} starts out of order")]
+    SiteOrder { site: SiteName },
+    /// Only *pass* advances.
+    #[error("{what} although gate {gate} ({}) has not passed for what is there now", phase.as_str())]
+    NotPassed {
+        what: &'static str,
+        gate: GateName,
+        phase: Phase,
+    },
+    /// A batch passes after it has settled.
+    #[error("the last batch of site {site} has not settled")]
+    NotSettled { site: SiteName },
+    /// A wait ends when its time is over.
+    #[error("the wait of site {site} ended {left} early")]
+    TooEarly { site: SiteName, left: DurationMs },
+    /// A site is done when all that serves is the release.
+    #[error(
+        "site {site} counts as updated, but {ready} of {desired} nodes of cluster {cluster} serve the release, and {elsewhere} permille go elsewhere"
+    )]
+    NotUpdated {
+        site: SiteName,
+        cluster: ClusterName,
+        ready: u32,
+        desired: u32,
+        elsewhere: u32,
+    },
+    /// A soak is covered.
+    #[error("site {site} has soaked {covered} of {wanted}")]
+    Soak {
+        site: SiteName,
+        covered: DurationMs,
+        wanted: DurationMs,
+    },
+    /// A wave is done when its sites are.
+    #[error("wave {wave} goes on although site {site} has not finished")]
+    Unfinished { wave: WaveName, site: SiteName },
+    /// A site is back when its baseline serves.
+    #[error(
+        "site {site} counts as back, but {baseline} of {desired} nodes of cluster {cluster} serve the baseline, {new} run the release, and {elsewhere} permille go elsewhere"
+    )]
+    NotBack {
+        site: SiteName,
+        cluster: ClusterName,
+        baseline: u32,
+        desired: u32,
+        new: u32,
+        elsewhere: u32,
+    },
+    /// An irreversible release is not rolled back.
+    #[error("site {site} goes back from a release that is irreversible")]
+    Irreversible { site: SiteName },
+    /// Everything that has to go back does.
+    #[error("site {site} was touched and is left out of the way back")]
+    LeftBehind { site: SiteName },
+    /// The end says what is so.
+    #[error("the rollout ends as {end:?}, but {why}")]
+    End { end: End, why: &'static str },
+    /// Nothing follows the end.
+    #[error("{what} after the end")]
+    AfterEnd { what: &'static str },
+}
