@@ -137,7 +137,11 @@ impl Service {
         }
         match seen
             .slot
-            .stop(Some(stamp), self.drain_time(&seen.state.release))
+            .stop(
+                &seen.state,
+                Some(stamp),
+                self.drain_time(&seen.state.release),
+            )
             .await
         {
             Ok(Answer::Stopped) => Ok(()),
@@ -159,6 +163,19 @@ impl Service {
         }
     }
 
+    /// A slot that is taken has the node of the same command, started by somebody else just now.
+    fn check_taken(&self, slot: &Slot) -> Result<(), DriverError> {
+        let failed =
+            |detail: String| self.failed("start a node", format!("slot {}: {detail}", slot.number));
+        match slot.read().map_err(|e| failed(e.to_string()))? {
+            // Without a state, or with that of an earlier node, its supervisor has only just begun.
+            Some(state) if state.presence() == Presence::Draining => {
+                Err(failed(format!("{} is still ending there", state.node)))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     async fn start(&self, stamp: Stamp, slot: &Slot, release: Release) -> Result<(), DriverError> {
         let spec = Spec {
             cluster: self.folder.cluster.clone(),
@@ -168,7 +185,8 @@ impl Service {
             stamp,
         };
         match slot.start(&self.options.helpers, &spec).await {
-            Ok(StartAnswer::Started { .. } | StartAnswer::Taken) => Ok(()),
+            Ok(StartAnswer::Started { .. }) => Ok(()),
+            Ok(StartAnswer::Taken) => self.check_taken(slot),
             Ok(StartAnswer::Stale { current }) => Err(DriverError::Stale {
                 cluster: self.folder.cluster.clone(),
                 stamp,

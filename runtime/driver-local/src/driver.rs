@@ -34,9 +34,11 @@ pub struct Options {
 impl Options {
     /// Options without crash points.
     pub fn new(helpers: Helpers, base: impl Into<PathBuf>) -> Self {
+        let base = base.into();
         Self {
             helpers,
-            base: base.into(),
+            // The processes that are given folders below it may have another working folder.
+            base: std::path::absolute(&base).unwrap_or(base),
             crash_point: Arc::new(|_| {}),
         }
     }

@@ -315,7 +315,7 @@ async fn stop_slot(folder: &ServiceFolder, slot: &Slot) -> Result<Option<Stopped
 async fn stop_or_kill(slot: &Slot, state: &SlotState) -> std::io::Result<()> {
     let drain =
         Artifact::of(&state.release).map_or(Duration::ZERO, |artifact| artifact.drain_time());
-    match slot.stop(None, drain).await {
+    match slot.stop(state, None, drain).await {
         Ok(Answer::Stopped) => Ok(()),
         Ok(_) | Err(_) => slot.kill(state).await,
     }

@@ -23,6 +23,8 @@ const STATUS_TIME_MAX: Duration = Duration::from_secs(1);
 /// From the start of a supervisor to the start of the service: a lock that may take five seconds,
 /// orphans to be ended, and a machine that is busy.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
+/// Until a supervisor says that it is stopping: it may wait five seconds for the folder's lock.
+const ACCEPT_TIME_MAX: Duration = Duration::from_secs(6);
 /// On top of the time that the service has to drain: ending by force, writing the state.
 pub(crate) const STOP_TIME_EXTRA: Duration = Duration::from_secs(5);
 /// Ending by SIGKILL takes a moment; longer, and the machine is stuck.
@@ -268,15 +270,20 @@ impl Slot {
         }
     }
 
-    /// Drains and ends the node, and returns when it is gone: the last answer of the supervisor.
-    pub(crate) async fn stop(&self, stamp: Option<Stamp>, drain: Duration) -> io::Result<Answer> {
+    /// Drains and ends the node, and returns when it and its supervisor are gone, so that the slot
+    /// can be used again: the last answer of the supervisor.
+    pub(crate) async fn stop(
+        &self,
+        state: &SlotState,
+        stamp: Option<Stamp>,
+        drain: Duration,
+    ) -> io::Result<Answer> {
         let mut stream = self.connect().await?;
         let ask = async {
             write_line(stream.get_mut(), &Ask::Stop { stamp }).await?;
             read_line::<Answer, _>(&mut stream).await
         };
-        // The supervisor may be waiting for the folder's lock, which takes as long as a start may.
-        let first = tokio::time::timeout(START_TIME_MAX.min(STATUS_TIME_MAX * 6), ask).await;
+        let first = tokio::time::timeout(ACCEPT_TIME_MAX, ask).await;
         let first = first.map_err(|_| {
             io::Error::new(io::ErrorKind::TimedOut, "its supervisor does not answer")
         })??;
@@ -284,12 +291,14 @@ impl Slot {
             return Ok(first);
         }
         let last = tokio::time::timeout(drain + STOP_TIME_EXTRA, read_line(&mut stream)).await;
-        last.map_err(|_| {
+        let last = last.map_err(|_| {
             io::Error::new(
                 io::ErrorKind::TimedOut,
                 "its supervisor does not come to an end",
             )
-        })?
+        })?;
+        wait_until(STOP_TIME_EXTRA, || !state.supervisor.is_alive()).await?;
+        last
     }
 
     /// Ends a node whose supervisor does not answer, and the supervisor.
