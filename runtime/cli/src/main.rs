@@ -1,2 +1,114 @@
-//! Placeholder.
-fn main() {}
+//! The `wavegate` binary: the command line, and the only place that names concrete adapters.
+//!
+//! **Owns:** commands, output, exit codes, and which adapter stands behind which port.
+//!
+//! **Does not own:** any decision about a rollout (that is `engine`), nor how one is run (that is
+//! `conductor`).
+//!
+//! **Start at** [`dispatch`]; each command is a function in `commands`.
+
+mod args;
+mod clock;
+mod commands;
+mod crash;
+mod demo;
+mod exit;
+mod follow;
+mod host;
+mod output;
+mod prepare;
+mod report;
+mod shipped;
+mod words;
+
+use args::{Cli, Command};
+use clap::{CommandFactory as _, Parser as _};
+use commands::{down, init, look, plan, quickstart, run, steer};
+use exit::{Exit, Failure, Result};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use wavegate_engine::Verb;
+
+fn main() -> ExitCode {
+    // Helper processes come first: their arguments are not for people.
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some(host::SUPERVISOR) => return wavegate_driver_local::supervisor_main(arguments),
+        Some(host::FRONT_DOOR) => return wavegate_driver_local::front_door::main(arguments),
+        _ => {}
+    }
+    let cli = Cli::parse();
+    cli.global.color.apply();
+    let done = start(cli);
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.tell();
+            failure.exit.into()
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<Exit> {
+    let filter = EnvFilter::try_new(&cli.global.log).map_err(|error| {
+        Failure::usage(format!(
+            "the log filter `{}` is not valid: {error}",
+            cli.global.log
+        ))
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(dispatch(cli));
+    // Tasks that still wait for something outside must not keep the process.
+    runtime.shutdown_background();
+    done
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit> {
+    let format = cli.global.format;
+    let state = host::StateDir::of(&cli.global)?;
+    match cli.command {
+        Command::Quickstart(args) => quickstart::quickstart(args, &state, format).await,
+        Command::Down(args) => down::down(args, format).await,
+        Command::Init(args) => init::init(&args),
+        Command::Validate(args) => plan::validate(args, &state, format).await,
+        Command::Plan(args) => plan::plan(args, &state, format).await,
+        Command::Run(args) => run::run(args, &state, format).await,
+        Command::Resume(args) => run::resume(args, &state, format).await,
+        Command::Status(args) => look::status(args, &state, format).await,
+        Command::Explain(args) => look::explain_one(args, &state, format).await,
+        Command::History(args) => look::history(args, &state, format).await,
+        Command::Pause(args) => steer::steer("pause", Verb::Pause, args, &state, format).await,
+        Command::Continue(args) => {
+            steer::steer("continue", Verb::Continue, args, &state, format).await
+        }
+        Command::Approve(args) => steer::approve(args, &state, format).await,
+        Command::Abort(args) => steer::steer("abort", Verb::Abort, args, &state, format).await,
+        Command::Rollback(args) => {
+            steer::steer("rollback", Verb::Rollback, args, &state, format).await
+        }
+        Command::Close(args) => steer::steer("close", Verb::Close, args, &state, format).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "wavegate",
+                &mut std::io::stdout(),
+            );
+            Ok(Exit::Done)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(Exit::Done)
+        }
+        Command::DemoShop(args) => {
+            demo::serve(args).await?;
+            Ok(Exit::Done)
+        }
+    }
+}

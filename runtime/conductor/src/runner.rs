@@ -12,7 +12,7 @@ use wavegate_engine::audit::Auditor;
 use wavegate_engine::explain;
 use wavegate_engine::input::Request;
 use wavegate_engine::state::SitePhase;
-use wavegate_engine::{Command, Effect, End, Engine, Fact, Input, Spec, State, Step, Verb};
+use wavegate_engine::{Command, End, Engine, Fact, Input, Spec, State, Step, Verb};
 use wavegate_model::{ClusterName, Epoch, RolloutId, Timestamp};
 use wavegate_ports::Durable;
 use wavegate_ports::driver::{Driver, DriverScope};
@@ -156,7 +156,7 @@ pub async fn run(
         let due = turns.due_in();
         let arrivals = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break Outcome::Interrupted,
+            () = stopped(&mut stop) => break Outcome::Interrupted,
             Some(Refused { cluster, error }) = refused.recv() => {
                 turns.give_up(&error.to_string()).await?;
                 turns.fleet.disown(&spec).await;
@@ -181,6 +181,13 @@ pub async fn run(
         turns.fleet.disown(&spec).await;
     }
     Ok(outcome)
+}
+
+/// Ready when the run is to stop; never, if nobody can say so any more.
+async fn stopped(stop: &mut signal::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn drain(first: Arrival, arriving: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival> {
@@ -461,34 +468,42 @@ impl Turns {
 
     fn release(&self, command: Durable<Command>, inputs: &mpsc::Sender<Arrival>) {
         let state: &State = self.engine.state();
-        match command.split() {
-            Released::Effect(effect) => effects::release(effect, state, &self.fleet, inputs),
-            Released::Question(Command::AskStrategy {
+        if let Command::Effect(_) = *command {
+            let effect = command.map(|command| match command {
+                Command::Effect(effect) => effect,
+                Command::AskStrategy { .. } | Command::AskGate { .. } => {
+                    unreachable!("it was just looked at")
+                }
+            });
+            return effects::release(effect, state, &self.fleet, inputs);
+        }
+        match command.into_inner() {
+            Command::AskStrategy {
                 consultation,
                 generation,
                 view,
                 state: plugin,
-            }) => {
+            } => {
                 let asked = consult::Asked {
                     consultation,
                     generation,
                 };
                 consult::strategy(&self.ports, &state.spec, asked, view, plugin, inputs);
             }
-            Released::Question(Command::AskGate {
+            Command::AskGate {
                 consultation,
                 generation,
                 gate,
                 call,
                 state: plugin,
-            }) => {
+            } => {
                 let asked = consult::Asked {
                     consultation,
                     generation,
                 };
                 consult::gate(&self.ports, &state.spec, asked, &gate, call, plugin, inputs);
             }
-            Released::Question(Command::Effect(_)) => unreachable!("effects were split off"),
+            Command::Effect(_) => unreachable!("effects were released above"),
         }
     }
 
@@ -538,28 +553,6 @@ impl Turns {
                 .await?;
         }
         Ok(())
-    }
-}
-
-/// A command by whom it goes to.
-enum Released {
-    Effect(Durable<Effect>),
-    Question(Command),
-}
-
-trait SplitDurable {
-    fn split(self) -> Released;
-}
-
-impl SplitDurable for Durable<Command> {
-    fn split(self) -> Released {
-        match self.try_map(|command| match command {
-            Command::Effect(effect) => Ok(effect),
-            question @ (Command::AskStrategy { .. } | Command::AskGate { .. }) => Err(question),
-        }) {
-            Ok(effect) => Released::Effect(effect),
-            Err(question) => Released::Question(question),
-        }
     }
 }
 

@@ -4,7 +4,9 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use wavegate_model::{Cluster, Digest, GateName, Plan, Policy, Release, RolloutId, ServiceName};
+use wavegate_model::{
+    Cluster, Digest, GateName, Plan, Policy, Release, RolloutId, ServiceName, SourceSpec,
+};
 
 /// Policy, fleet and release as resolved when the rollout started, with the plugins by digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub struct Spec {
     pub plan: Plan,
     /// All clusters of the plan.
     pub clusters: Vec<Cluster>,
+    /// Where gates get their evidence; credentials are named, never held.
+    pub sources: Vec<SourceSpec>,
     /// What the driver can do.
     pub capabilities: Capabilities,
     /// Which components decide and judge.

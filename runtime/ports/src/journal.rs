@@ -18,8 +18,8 @@ impl<T> Durable<T> {
     }
 
     /// A part of the value, as durable as the whole.
-    pub fn try_map<U, E>(self, part: impl FnOnce(T) -> Result<U, E>) -> Result<Durable<U>, E> {
-        part(self.0).map(Durable)
+    pub fn map<U>(self, part: impl FnOnce(T) -> U) -> Durable<U> {
+        Durable(part(self.0))
     }
 }
 

@@ -1,0 +1,232 @@
+//! The command line.
+
+use crate::output::{Color, Format};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Rolls a software release over many clusters: in waves, in batches, through gates.
+///
+/// Strategies and gates are sandboxed WebAssembly components. Exit codes: 0 done; 1 unexpected;
+/// 2 usage or invalid document; 10 held, a person is needed; 11 rolled back; 12 refused by policy
+/// or trust; 13 rollback incomplete; 14 aborted or closed incomplete; 20 plugin rejected or
+/// unusable; 30 cluster unreachable.
+#[derive(Debug, Parser)]
+#[command(name = "wavegate", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Folder of the journal, the plugin store and the locks.
+    #[arg(
+        long,
+        global = true,
+        env = "WAVEGATE_STATE",
+        default_value = ".wavegate",
+        value_name = "DIR"
+    )]
+    pub(crate) state: PathBuf,
+    /// How results are written.
+    #[arg(
+        long,
+        global = true,
+        env = "WAVEGATE_FORMAT",
+        default_value = "auto",
+        value_enum
+    )]
+    pub(crate) format: Format,
+    /// Whether colours are used; NO_COLOR is respected.
+    #[arg(
+        long,
+        global = true,
+        env = "WAVEGATE_COLOR",
+        default_value = "auto",
+        value_enum
+    )]
+    pub(crate) color: Color,
+    /// What is logged to standard error, as in `wavegate=debug`.
+    #[arg(
+        long,
+        global = true,
+        env = "WAVEGATE_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sets up a working fleet of real processes here and rolls it from 1.0 to 2.0.
+    Quickstart(Quickstart),
+    /// Stops what a quickstart, or a fleet of documents, left running here.
+    Down(Down),
+    /// Writes the documents of the quickstart as files to edit.
+    Init(Init),
+    /// Checks documents: their shape, their references, the plugins and their configuration.
+    Validate(Files),
+    /// Shows waves, sites, stages, gates and limits of rollouts; touches nothing.
+    Plan(Files),
+    /// Runs the rollouts of documents until they end.
+    Run(Run),
+    /// Goes on with a rollout that a host has left.
+    Resume(Resume),
+    /// Shows where rollouts are.
+    Status(Status),
+    /// Says why a rollout is where it is, and what would move it on.
+    Explain(One),
+    /// Tells a rollout from its first fact.
+    History(History),
+    /// Starts nothing new in a rollout.
+    Pause(Steer),
+    /// Ends a pause or a hold.
+    Continue(Steer),
+    /// Approves what waits for a person.
+    Approve(Approve),
+    /// Ends a rollout where it stands.
+    Abort(Steer),
+    /// Restores the baseline of everything that was touched.
+    Rollback(Steer),
+    /// Ends a rollout although touched clusters are unreachable.
+    Close(Steer),
+    /// Writes completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Writes the manual page.
+    Man,
+    #[command(hide = true)]
+    DemoShop(crate::demo::DemoShop),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Quickstart {
+    /// Folder for documents, clusters and journal; documents that are there are used.
+    #[arg(default_value = ".wavegate/quickstart", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Rolls out a release that fails real traffic after some seconds while its health stays green.
+    #[arg(long, env = "WAVEGATE_QUICKSTART_BAD")]
+    pub(crate) bad: bool,
+    /// Leaves everything running.
+    #[arg(long, env = "WAVEGATE_QUICKSTART_KEEP")]
+    pub(crate) keep: bool,
+    /// Only sets the fleet up on 1.0 and leaves it.
+    #[arg(long, env = "WAVEGATE_QUICKSTART_FLEET_ONLY")]
+    pub(crate) fleet_only: bool,
+    /// Sends no requests of its own through the front doors.
+    #[arg(long, env = "WAVEGATE_QUICKSTART_NO_VISITORS")]
+    pub(crate) no_visitors: bool,
+    /// First port of the front doors.
+    #[arg(long, env = "WAVEGATE_QUICKSTART_PORT", default_value_t = 18081)]
+    pub(crate) port: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Folder of a quickstart, or documents with fleets.
+    #[arg(default_value = ".wavegate/quickstart", value_name = "DIR|FILE")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Only says what would be stopped.
+    #[arg(long, env = "WAVEGATE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// A folder that does not exist or is empty.
+    pub(crate) dir: PathBuf,
+    /// First port of the front doors.
+    #[arg(long, env = "WAVEGATE_QUICKSTART_PORT", default_value_t = 18081)]
+    pub(crate) port: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Documents, or folders of documents.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Documents, or folders of documents.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Runs only this rollout of the documents; may be given several times.
+    #[arg(long, env = "WAVEGATE_ROLLOUT", value_name = "NAME")]
+    pub(crate) rollout: Vec<String>,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
+    /// Checks everything, shows the plan and touches nothing.
+    #[arg(long, env = "WAVEGATE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Id of the rollout, or the beginning of one.
+    pub(crate) rollout: String,
+    /// Takes the rollout over from a host that does not answer; that host is refused from then on.
+    #[arg(long, env = "WAVEGATE_TAKE_OVER")]
+    pub(crate) take_over: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Manner {
+    /// Ends with exit code 10 when only a person can move the rollout on.
+    #[arg(long, env = "WAVEGATE_EXIT_ON_HOLD")]
+    pub(crate) exit_on_hold: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Id of a rollout, or the beginning of one; all if none is given.
+    pub(crate) rollout: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// Id of the rollout, or the beginning of one.
+    pub(crate) rollout: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Id of the rollout, or the beginning of one.
+    pub(crate) rollout: String,
+    /// Also tells passing checks that repeat, and what only machines need.
+    #[arg(long, env = "WAVEGATE_HISTORY_ALL")]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Steer {
+    /// Id of the rollout, or the beginning of one.
+    pub(crate) rollout: String,
+    /// Why; it is kept in the history.
+    #[arg(long, env = "WAVEGATE_REASON")]
+    pub(crate) reason: String,
+    /// Only says whether the request would be taken.
+    #[arg(long, env = "WAVEGATE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Approves the start of this wave only.
+    #[arg(long, env = "WAVEGATE_WAVE", conflicts_with = "site")]
+    pub(crate) wave: Option<String>,
+    /// Approves the stage of this site only.
+    #[arg(long, env = "WAVEGATE_SITE")]
+    pub(crate) site: Option<String>,
+}

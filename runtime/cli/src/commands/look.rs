@@ -1,0 +1,330 @@
+//! `status`, `explain` and `history`: reading a journal without touching anything.
+
+use crate::args::{History, One, Status};
+use crate::clock::{SystemClock, time_of_day, utc};
+use crate::exit::{Exit, Result};
+use crate::follow;
+use crate::host::StateDir;
+use crate::output::{self, DIM, Format, JSON_VERSION, STRONG, paint};
+use crate::words;
+use std::collections::BTreeMap;
+use wavegate_conductor::{Story, read_story};
+use wavegate_engine::apply::{apply, begin};
+use wavegate_engine::explain::{Waiting, explain, needs_person};
+use wavegate_engine::state::RolloutPhase;
+use wavegate_engine::{Fact, State};
+use wavegate_model::RolloutId;
+use wavegate_ports::clock::Clock;
+use wavegate_ports::journal::Journal;
+
+/// Where a rollout is, as JSON.
+#[derive(serde::Serialize)]
+struct JsonStatus<'a> {
+    version: u32,
+    rollout: &'a str,
+    service: &'a str,
+    release: &'a str,
+    strategy: &'a str,
+    phase: String,
+    held: Option<String>,
+    paused: bool,
+    needs_person: bool,
+    started: String,
+    last: String,
+    waves: Vec<JsonWave<'a>>,
+    sites: BTreeMap<&'a str, JsonSite<'a>>,
+    waiting: Vec<JsonWaiting>,
+}
+
+#[derive(serde::Serialize)]
+struct JsonWave<'a> {
+    name: &'a str,
+    phase: String,
+    in_flight: u32,
+    finished: u32,
+    sites: usize,
+}
+
+#[derive(serde::Serialize)]
+struct JsonSite<'a> {
+    phase: &'static str,
+    stage: &'a str,
+    ready: u32,
+    desired: u32,
+    traffic_permille: u32,
+    failure: Option<String>,
+}
+
+#[derive(serde::Serialize)]
+struct JsonWaiting {
+    who: String,
+    on: wavegate_engine::WaitingOn,
+    text: String,
+    needs_person: bool,
+}
+
+async fn stories(dir: &StateDir, wanted: Option<&str>) -> Result<Vec<Story>> {
+    let journal = dir.read_journal()?;
+    let ids: Vec<RolloutId> = match wanted {
+        Some(text) => vec![dir.find(&journal, text).await?],
+        None => journal
+            .rollouts()
+            .await?
+            .into_iter()
+            .map(|entry| entry.rollout)
+            .collect(),
+    };
+    let mut stories = Vec::new();
+    for id in ids {
+        stories.push(read_story(&journal, &id).await?);
+    }
+    Ok(stories)
+}
+
+fn state_of(story: &Story) -> Result<State> {
+    let state = story.state();
+    state.ok_or_else(|| {
+        anyhow::anyhow!("the journal of rollout `{}` has no start", story.rollout).into()
+    })
+}
+
+pub(crate) async fn status(args: Status, dir: &StateDir, format: Format) -> Result<Exit> {
+    let stories = stories(dir, args.rollout.as_deref()).await?;
+    if stories.is_empty() {
+        output::say("the journal has no rollouts");
+    }
+    for story in &stories {
+        let state = state_of(story)?;
+        if format == Format::Json {
+            output::json(&json_status(&state));
+        } else if args.rollout.is_some() {
+            print_status(&state);
+        } else {
+            let spec = &state.spec;
+            let what = format!(
+                "{} {} by {}",
+                spec.service, spec.release.version, spec.pins.strategy_name
+            );
+            output::data(&format!(
+                "{}  {}  {what}  {}",
+                paint(STRONG, spec.rollout.as_str()),
+                utc(state.clock.started),
+                phase(&state)
+            ));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The rollout's phase in words.
+fn phase(state: &State) -> String {
+    match &state.phase {
+        RolloutPhase::Finished(end) => end.to_string(),
+        RolloutPhase::Stopping { reason, .. } => format!("going back: {reason}"),
+        RolloutPhase::Running => match (&state.held, state.clock.paused()) {
+            (Some(reason), _) => format!("held: {reason}"),
+            (None, true) => "paused".to_owned(),
+            (None, false) => "running".to_owned(),
+        },
+    }
+}
+
+fn print_status(state: &State) {
+    let spec = &state.spec;
+    output::data(&format!(
+        "{}: {} {} by {}",
+        paint(STRONG, spec.rollout.as_str()),
+        spec.service,
+        spec.release.version,
+        spec.pins.strategy_name
+    ));
+    output::data(&format!("  phase    {}", phase(state)));
+    output::data(&format!(
+        "  started  {}, last fact {}",
+        utc(state.clock.started),
+        utc(state.clock.last)
+    ));
+    for (index, (plan, wave)) in spec.plan.waves.iter().zip(&state.waves).enumerate() {
+        output::data(&format!(
+            "  wave {}: {:?}; {} of {} sites finished, {} in flight",
+            plan.name,
+            wave.phase,
+            wave.finished,
+            plan.sites.len(),
+            wave.in_flight
+        ));
+        for site in plan
+            .sites
+            .iter()
+            .filter(|site| state.site(&site.name).wave == index)
+            .take(50)
+        {
+            let found = state.site(&site.name);
+            let (ready, total, share) = follow::nodes(state, &site.name);
+            let stage = if found.stage.is_empty() {
+                String::new()
+            } else {
+                format!(", stage {}", found.stage)
+            };
+            output::data(&format!(
+                "    {}: {}{stage}; {ready}/{total} nodes and {}% of traffic on the release",
+                site.name,
+                follow::phase(found.phase),
+                share / 10
+            ));
+            if let Some(reason) = &found.failure {
+                output::data(&format!("      failed: {reason}"));
+            }
+        }
+    }
+    print_waiting(&explain(state, SystemClock.now()));
+}
+
+fn print_waiting(waiting: &[Waiting]) {
+    for waiting in waiting.iter().take(50) {
+        output::data(&format!("  {} waits for {}", waiting.who, waiting.on));
+    }
+}
+
+fn json_status(state: &State) -> JsonStatus<'_> {
+    let spec = &state.spec;
+    let now = SystemClock.now();
+    let wave = |(plan, wave): (
+        &wavegate_model::PlannedWave,
+        &wavegate_engine::state::WaveState,
+    )| {
+        (
+            plan.name.to_string(),
+            format!("{:?}", wave.phase),
+            wave.in_flight,
+            wave.finished,
+            plan.sites.len(),
+        )
+    };
+    let waves: Vec<_> = spec.plan.waves.iter().zip(&state.waves).map(wave).collect();
+    let names = spec.plan.waves.iter().map(|plan| plan.name.as_str());
+    JsonStatus {
+        version: JSON_VERSION,
+        rollout: spec.rollout.as_str(),
+        service: spec.service.as_str(),
+        release: &spec.release.version,
+        strategy: &spec.pins.strategy_name,
+        phase: phase(state),
+        held: state.held.as_ref().map(ToString::to_string),
+        paused: state.clock.paused(),
+        needs_person: needs_person(state, now),
+        started: utc(state.clock.started),
+        last: utc(state.clock.last),
+        waves: names
+            .zip(waves)
+            .map(|(name, (_, phase, in_flight, finished, sites))| JsonWave {
+                name,
+                phase: phase.to_lowercase(),
+                in_flight,
+                finished,
+                sites,
+            })
+            .collect(),
+        sites: state
+            .sites
+            .iter()
+            .map(|(name, site)| (name.as_str(), json_site(state, name, site)))
+            .collect(),
+        waiting: explain(state, now).into_iter().map(json_waiting).collect(),
+    }
+}
+
+fn json_site<'a>(
+    state: &State,
+    name: &wavegate_model::SiteName,
+    site: &'a wavegate_engine::state::SiteState,
+) -> JsonSite<'a> {
+    let (ready, desired, traffic_permille) = follow::nodes(state, name);
+    JsonSite {
+        phase: follow::phase(site.phase),
+        stage: &site.stage,
+        ready,
+        desired,
+        traffic_permille,
+        failure: site.failure.as_ref().map(ToString::to_string),
+    }
+}
+
+fn json_waiting(waiting: Waiting) -> JsonWaiting {
+    let (text, needs_person) = (waiting.on.to_string(), waiting.on.needs_person());
+    JsonWaiting {
+        who: waiting.who.to_string(),
+        on: waiting.on,
+        text,
+        needs_person,
+    }
+}
+
+pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Result<Exit> {
+    let story = stories(dir, Some(&args.rollout)).await?.remove(0);
+    let state = state_of(&story)?;
+    if format == Format::Json {
+        output::json(&json_status(&state));
+        return Ok(Exit::Done);
+    }
+    let now = SystemClock.now();
+    output::data(&format!(
+        "rollout {} is {}",
+        state.spec.rollout,
+        phase(&state)
+    ));
+    let waiting = explain(&state, now);
+    print_waiting(&waiting);
+    for (name, site) in &state.sites {
+        if let Some(reason) = &site.failure {
+            output::data(&format!("  site {name} failed: {reason}"));
+        }
+    }
+    if state.end().is_none() {
+        let hint = match (
+            needs_person(&state, now),
+            dir.lock(&state.spec.rollout, false),
+        ) {
+            (_, Ok(_)) => format!(
+                "no host runs it: go on with `wavegate resume {}`",
+                state.spec.rollout
+            ),
+            (true, Err(_)) => {
+                "only a person can move it on: continue, approve, rollback or abort".to_owned()
+            }
+            (false, Err(_)) => "it goes on by itself when that is there".to_owned(),
+        };
+        output::data(&format!("  {hint}"));
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn history(args: History, dir: &StateDir, format: Format) -> Result<Exit> {
+    let story = stories(dir, Some(&args.rollout)).await?.remove(0);
+    let mut state: Option<State> = None;
+    for (at, fact) in &story.facts {
+        match (&mut state, fact) {
+            (None, Fact::Started { spec }) => state = Some(begin(*at, spec)),
+            (None, _) => continue,
+            (Some(state), fact) => apply(state, *at, fact),
+        }
+        let Some(state) = &state else { continue };
+        if format == Format::Json {
+            follow::json_line(&story.rollout, *at, fact);
+            continue;
+        }
+        if words::repeats(fact) && !args.all {
+            continue;
+        }
+        let line = words::line(fact, state);
+        let line = if args.all {
+            line.or_else(|| Some(format!("{fact:?}")))
+        } else {
+            line
+        };
+        if let Some(line) = line {
+            output::data(&format!("{} {line}", paint(DIM, &time_of_day(*at))));
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,9 @@
+//! The commands, a module for each group.
+
+pub(crate) mod down;
+pub(crate) mod init;
+pub(crate) mod look;
+pub(crate) mod plan;
+pub(crate) mod quickstart;
+pub(crate) mod run;
+pub(crate) mod steer;

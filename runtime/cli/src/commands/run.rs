@@ -1,0 +1,206 @@
+//! `run` and `resume`.
+
+use crate::args::{Manner, Resume, Run};
+use crate::exit::{Exit, Failure, Result};
+use crate::follow::{self, Seen};
+use crate::host::{Host, StateDir, actor};
+use crate::output::{self, Format};
+use crate::{crash, prepare, report};
+use std::fs::File;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use wavegate_conductor::{Begin, Event, OnHold, Options, Outcome, RunError, read_story};
+use wavegate_engine::Spec;
+use wavegate_model::RolloutId;
+use wavegate_model::plugin::PluginKind;
+use wavegate_ports::driver::DriverError;
+use wavegate_ports::plugins::Plugins;
+
+/// A rollout that is about to be run, with its lock.
+pub(crate) struct Ready {
+    pub(crate) begin: Begin,
+    pub(crate) spec: Spec,
+    pub(crate) lock: File,
+}
+
+pub(crate) async fn run(args: Run, state: &StateDir, format: Format) -> Result<Exit> {
+    let documents = prepare::load(&args.files)?;
+    let names = prepare::names(&documents, &args.rollout)?;
+    if args.dry_run {
+        return crate::commands::plan::plan_of(&documents, &names, state, format).await;
+    }
+    let host = Host::open(state)?;
+    let mut ready = Vec::new();
+    for name in names {
+        let prepared = prepare::prepare(&host, &documents, &name).await?;
+        output::say(
+            prepared
+                .resolved
+                .warnings
+                .render(prepare::colour())
+                .trim_end(),
+        );
+        let lock = state.lock(&prepared.spec.rollout, false)?;
+        let spec = prepared.spec;
+        ready.push(Ready {
+            begin: Begin::Start(Box::new(spec.clone())),
+            spec,
+            lock,
+        });
+    }
+    run_all(&host, ready, args.manner, format, Seen::new(), state)
+        .await
+        .map(|(exit, _)| exit)
+}
+
+pub(crate) async fn resume(args: Resume, state: &StateDir, format: Format) -> Result<Exit> {
+    let host = Host::open(state)?;
+    let rollout = state.find(&**host.journal(), &args.rollout).await?;
+    let lock = state.lock(&rollout, args.take_over)?;
+    let story = read_story(&**host.journal(), &rollout).await?;
+    let known = story
+        .state()
+        .ok_or_else(|| anyhow::anyhow!("the journal of rollout `{rollout}` has no start"))?;
+    if let Some(end) = known.end() {
+        output::say(&format!("rollout {rollout} has ended already: {end}"));
+        return Ok(end.into());
+    }
+    load_pinned(&host, &known.spec).await?;
+    let spec = known.spec.clone();
+    let ready = Ready {
+        begin: Begin::Resume(rollout.clone()),
+        spec,
+        lock,
+    };
+    let seen = Seen::from([(rollout, known)]);
+    run_all(&host, vec![ready], args.manner, format, seen, state)
+        .await
+        .map(|(exit, _)| exit)
+}
+
+/// A resume uses the components that the rollout started with, from the store, and no others.
+async fn load_pinned(host: &Host, spec: &Spec) -> Result<()> {
+    host.plugins
+        .load_stored(&spec.pins.strategy, PluginKind::Strategy)
+        .await
+        .map_err(prepare::rejected)?;
+    for digest in spec.pins.gates.values() {
+        host.plugins
+            .load_stored(digest, PluginKind::Gate)
+            .await
+            .map_err(prepare::rejected)?;
+    }
+    Ok(())
+}
+
+/// Runs rollouts side by side until all have ended, and tells how. The exit code is that of the
+/// one that went worst.
+pub(crate) async fn run_all(
+    host: &Host,
+    ready: Vec<Ready>,
+    manner: Manner,
+    format: Format,
+    known: Seen,
+    state: &StateDir,
+) -> Result<(Exit, Seen)> {
+    let (stop, stopped) = watch::channel(false);
+    let (events, seen) = mpsc::unbounded_channel::<Event>();
+    let follower = tokio::spawn(follow::follow(seen, format, known));
+    let on_hold = if manner.exit_on_hold {
+        OnHold::Exit
+    } else {
+        OnHold::Wait
+    };
+    let mut runs = JoinSet::new();
+    for Ready { begin, spec, lock } in ready {
+        let options = Options {
+            on_hold,
+            crash_point: crash::point(),
+            ..Options::default()
+        };
+        let (ports, events, stopped) = (host.ports(&spec)?, events.clone(), stopped.clone());
+        runs.spawn(async move {
+            let outcome =
+                wavegate_conductor::run(ports, begin, actor(), options, events, stopped).await;
+            drop(lock);
+            (spec.rollout, outcome)
+        });
+    }
+    drop(events);
+    let interrupts = tokio::spawn(interrupted(stop));
+    let mut outcomes = Vec::new();
+    while let Some(run) = runs.join_next().await {
+        outcomes.push(run?);
+    }
+    interrupts.abort();
+    let seen = follower.await?;
+    let mut worst = Exit::Done;
+    let mut failure = None;
+    for (rollout, outcome) in outcomes {
+        match outcome {
+            Ok(outcome) => {
+                report::tell(&outcome, seen.get(&rollout), format, state).await;
+                worst = worst.max(exit_of(&outcome));
+            }
+            Err(error) => failure = Some(failed(&rollout, error)),
+        }
+    }
+    failure.map_or(Ok((worst, seen)), Err)
+}
+
+async fn interrupted(stop: watch::Sender<bool>) {
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+    let terminated = async {
+        match &mut terminate {
+            Some(signal) => signal.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+    // Nobody listens when all runs are over.
+    let _ = stop.send(true);
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Ended(end) => (*end).into(),
+        Outcome::Held(_) | Outcome::Interrupted => Exit::Held,
+    }
+}
+
+fn failed(rollout: &RolloutId, error: RunError) -> Failure {
+    let exit = match &error {
+        RunError::Owned { .. } => Exit::Refused,
+        RunError::NoDriver { .. } => Exit::Usage,
+        error if wavegate_conductor::runner::taken_over(error) => Exit::Refused,
+        RunError::Attach {
+            source: DriverError::Unreachable { .. },
+            ..
+        } => Exit::Unreachable,
+        RunError::Journal { .. }
+        | RunError::Attach { .. }
+        | RunError::Unreadable { .. }
+        | RunError::Invariant { .. } => Exit::Unexpected,
+    };
+    let hint = match &error {
+        RunError::Owned { .. } => {
+            Some("let the other rollout end, or end it with abort or rollback".to_owned())
+        }
+        RunError::Journal { .. } if exit == Exit::Refused => {
+            Some("this host has no more say in it; see `wavegate status`".to_owned())
+        }
+        RunError::Invariant { .. } => Some(format!(
+            "nothing of that step took effect; keep the journal and report it, then steer with `wavegate rollback {rollout}`"
+        )),
+        _ => None,
+    };
+    let failure = Failure::new(exit, error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

@@ -1,0 +1,93 @@
+//! Exit codes, and how failures are told.
+
+use std::process::ExitCode;
+use wavegate_engine::End;
+
+/// The documented exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done.
+    Done = 0,
+    /// Something that should not happen.
+    Unexpected = 1,
+    /// Wrong usage, or an invalid document.
+    Usage = 2,
+    /// Held; a person is needed.
+    Held = 10,
+    /// Rolled back.
+    RolledBack = 11,
+    /// Refused by policy, trust or another owner.
+    Refused = 12,
+    /// Rollback incomplete.
+    RollbackIncomplete = 13,
+    /// Aborted, or closed incomplete.
+    Aborted = 14,
+    /// A plugin was rejected or is unusable.
+    Plugin = 20,
+    /// A cluster is unreachable.
+    Unreachable = 30,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<End> for Exit {
+    fn from(end: End) -> Self {
+        match end {
+            End::Done => Self::Done,
+            End::RolledBack => Self::RolledBack,
+            End::RollbackIncomplete => Self::RollbackIncomplete,
+            End::Aborted | End::Incomplete => Self::Aborted,
+            End::Superseded => Self::Refused,
+        }
+    }
+}
+
+/// A failure with its exit code and, where there is one, a hint.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) error: anyhow::Error,
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Usage, anyhow::anyhow!("{message}"))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The whole chain of causes on one line, then the hint.
+    pub(crate) fn tell(&self) {
+        let talk = &mut anstream::stderr();
+        // Nothing can be done about an error stream that is gone.
+        let _ = crate::output::error_line(talk, &format!("{:#}", self.error));
+        if let Some(hint) = &self.hint {
+            let _ = crate::output::hint_line(talk, hint);
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(Exit::Unexpected, error)
+    }
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;

@@ -1,0 +1,346 @@
+//! From documents to a rollout that can start: plugins are loaded and pinned, their
+//! configuration and grants are checked, paths are made absolute.
+
+use crate::exit::{Exit, Failure, Result};
+use crate::host::Host;
+use crate::output;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use wavegate_documents::{Colour, Diagnostics, Documents, Location, ResolvedRollout, Severity};
+use wavegate_engine::{Capabilities, Pins, Spec};
+use wavegate_model::plugin::{PluginKind, ReleaseId, SiteSummary, Stage};
+use wavegate_model::policy::{GateUse, PluginRef};
+use wavegate_model::{GateName, RolloutId, Unavailable};
+use wavegate_ports::plugins::{
+    Answer, CallEnd, LoadedPlugin, PluginCall, PluginRejected, Plugins, Question,
+};
+
+/// A rollout that can start.
+pub(crate) struct Prepared {
+    pub(crate) spec: Spec,
+    pub(crate) resolved: ResolvedRollout,
+    pub(crate) strategy: LoadedPlugin,
+    pub(crate) gates: BTreeMap<GateName, LoadedPlugin>,
+}
+
+/// Reads documents and tells all that is wrong with them.
+pub(crate) fn load(files: &[PathBuf]) -> Result<Documents> {
+    let documents = Documents::load(files).map_err(invalid)?;
+    let problems = documents.check();
+    if problems.has_errors() {
+        return Err(invalid(problems));
+    }
+    Ok(documents)
+}
+
+/// Diagnostics are told as they are, then the command fails with exit code 2.
+pub(crate) fn invalid(problems: Diagnostics) -> Failure {
+    output::say(problems.render(colour()).trim_end());
+    let errors = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .count();
+    let plural = if errors == 1 { "problem" } else { "problems" };
+    Failure::usage(format!(
+        "the documents have {errors} {plural}; nothing was touched"
+    ))
+}
+
+pub(crate) fn colour() -> Colour {
+    let choice = anstream::AutoStream::choice(&std::io::stderr());
+    if choice == anstream::ColorChoice::Never {
+        Colour::Never
+    } else {
+        Colour::Always
+    }
+}
+
+/// Names of the rollouts to take: those that were named, or all.
+pub(crate) fn names(documents: &Documents, wanted: &[String]) -> Result<Vec<String>> {
+    let all: Vec<String> = documents.rollouts().map(str::to_owned).collect();
+    if all.is_empty() {
+        return Err(Failure::usage("the documents have no `Rollout`")
+            .hint("name the file that has one, too"));
+    }
+    if wanted.is_empty() {
+        return Ok(all);
+    }
+    match wanted.iter().find(|name| !all.contains(name)) {
+        Some(missing) => Err(
+            Failure::usage(format!("the documents have no rollout `{missing}`"))
+                .hint(format!("they have: {}", all.join(", "))),
+        ),
+        None => Ok(wanted.to_vec()),
+    }
+}
+
+/// Makes a rollout ready to start.
+pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> Result<Prepared> {
+    let mut resolved = documents.resolve(name).map_err(invalid)?;
+    make_absolute(&mut resolved)?;
+    let base = resolved.folders.policy.clone();
+    let policy = &resolved.policy;
+
+    let strategy = plugin(host, &policy.strategy.plugin, PluginKind::Strategy, &base).await?;
+    config(
+        host,
+        documents,
+        &Location::StrategyConfig(policy.name.clone()),
+        &strategy,
+        &policy.strategy.config,
+    )
+    .await?;
+    let mut gates = BTreeMap::new();
+    for gate in &policy.gates {
+        let loaded = plugin(host, &gate.plugin, PluginKind::Gate, &base).await?;
+        config(
+            host,
+            documents,
+            &Location::GateConfig(policy.name.clone(), gate.name.clone()),
+            &loaded,
+            &gate.config,
+        )
+        .await?;
+        slots(documents, &resolved, gate, &loaded)?;
+        gates.insert(gate.name.clone(), loaded);
+    }
+    let spec = Spec {
+        rollout: new_id(name)?,
+        service: resolved.service.clone(),
+        release: resolved.release.clone(),
+        policy: resolved.policy.clone(),
+        plan: resolved.plan.clone(),
+        clusters: resolved.clusters.clone(),
+        sources: resolved.sources.clone(),
+        capabilities: capabilities(host, &resolved)?,
+        pins: Pins {
+            strategy: strategy.digest.clone(),
+            strategy_name: strategy.about.name.clone(),
+            gates: gates
+                .iter()
+                .map(|(name, plugin)| (name.clone(), plugin.digest.clone()))
+                .collect(),
+        },
+    };
+    Ok(Prepared {
+        spec,
+        resolved,
+        strategy,
+        gates,
+    })
+}
+
+fn new_id(name: &str) -> Result<RolloutId> {
+    let mut random = [0_u8; 3];
+    getrandom::fill(&mut random)
+        .map_err(|error| anyhow::anyhow!("failed to get randomness: {error}"))?;
+    let [a, b, c] = random;
+    Ok(RolloutId::new(format!("{name}-{a:02x}{b:02x}{c:02x}")))
+}
+
+async fn plugin(
+    host: &Host,
+    reference: &PluginRef,
+    kind: PluginKind,
+    base: &Path,
+) -> Result<LoadedPlugin> {
+    host.plugins
+        .load(reference, kind, base)
+        .await
+        .map_err(rejected)
+}
+
+pub(crate) fn rejected(error: PluginRejected) -> Failure {
+    Failure::new(Exit::Plugin, error)
+}
+
+async fn config(
+    host: &Host,
+    documents: &Documents,
+    location: &Location,
+    plugin: &LoadedPlugin,
+    config: &str,
+) -> Result<()> {
+    let checked = host.plugins.validate_config(&plugin.digest, config).await;
+    let problems = checked.map_err(|why: Unavailable| {
+        let context = format!(
+            "failed to check the configuration of plugin {}",
+            plugin.about.name
+        );
+        Failure::new(Exit::Plugin, anyhow::Error::new(why).context(context))
+    })?;
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(invalid(documents.map_plugin_problems(location, &problems)))
+    }
+}
+
+/// Every slot that a gate declares is bound, to a source whose owner allows it.
+fn slots(
+    documents: &Documents,
+    resolved: &ResolvedRollout,
+    gate: &GateUse,
+    plugin: &LoadedPlugin,
+) -> Result<()> {
+    for slot in &plugin.about.slots {
+        let place = Location::GateSlot(
+            resolved.policy.name.clone(),
+            gate.name.clone(),
+            slot.name.clone(),
+        );
+        let Some(source) = gate.slots.get(&slot.name) else {
+            let message = format!(
+                "gate `{}` needs a source for its slot `{}` ({})",
+                gate.name, slot.name, slot.text
+            );
+            let hint = format!(
+                "bind it: `slots: {{{}: NAME}}`, where NAME is a `Source` of kind {}",
+                slot.name, slot.kind
+            );
+            return Err(invalid(Diagnostics::from(documents.problem_at(
+                &place,
+                message,
+                Some(hint),
+            ))));
+        };
+        let Some(spec) = resolved.sources.iter().find(|spec| spec.name == *source) else {
+            continue;
+        };
+        let policy = spec.policies.allows(&resolved.policy.name);
+        if !policy || !spec.plugins.allows(&plugin.digest) {
+            let what = if policy {
+                format!("the component {}", plugin.digest)
+            } else {
+                format!("the policy `{}`", resolved.policy.name)
+            };
+            let refused = anyhow::anyhow!("source `{source}` is not granted to {what}");
+            let hint = format!(
+                "the owner of the `Source` document `{source}` would have to list it under `grants`"
+            );
+            return Err(Failure::new(Exit::Refused, refused).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+fn capabilities(host: &Host, resolved: &ResolvedRollout) -> Result<Capabilities> {
+    let mut all = Capabilities {
+        splits_traffic: true,
+        surges: true,
+    };
+    for cluster in &resolved.clusters {
+        let Some(driver) = host.driver(&cluster.driver) else {
+            let message = format!(
+                "cluster `{}` needs the driver `{}`, which this host does not have",
+                cluster.name, cluster.driver
+            );
+            return Err(Failure::usage(message).hint("this host has: local"));
+        };
+        let can = driver.capabilities();
+        all.splits_traffic &= can.splits_traffic;
+        all.surges &= can.surges;
+    }
+    // Clusters without a front door are served by nodes alone.
+    let doors = resolved
+        .plan
+        .waves
+        .iter()
+        .flat_map(|wave| &wave.sites)
+        .all(|site| {
+            site.clusters.iter().any(|planned| {
+                let cluster = resolved
+                    .clusters
+                    .iter()
+                    .find(|cluster| cluster.name == planned.name);
+                cluster.is_some_and(|cluster| cluster.connection.contains("\"frontDoor\""))
+            })
+        });
+    all.splits_traffic &= doors;
+    Ok(all)
+}
+
+/// Paths of a document are meant against its folder; what is journaled is absolute, so that a
+/// resume from anywhere means the same.
+pub(crate) fn make_absolute(resolved: &mut ResolvedRollout) -> Result<()> {
+    for cluster in &mut resolved.clusters {
+        let mut connection: serde_json::Value = serde_json::from_str(&cluster.connection)?;
+        for key in ["dir", "frontDoorDir"] {
+            if let Some(value) = connection.get_mut(key)
+                && let Some(path) = value.as_str()
+            {
+                *value = absolute(&resolved.folders.fleet, path)?.into();
+            }
+        }
+        cluster.connection = connection.to_string();
+    }
+    release_absolute(&mut resolved.release, &resolved.folders.release)
+}
+
+/// A program that is named by a relative path with a folder in it is in the document's folder.
+pub(crate) fn release_absolute(release: &mut wavegate_model::Release, folder: &Path) -> Result<()> {
+    for artifact in release.artifacts.values_mut() {
+        let mut value: serde_json::Value = serde_json::from_str(artifact)?;
+        if let Some(program) = value.pointer_mut("/command/0")
+            && let Some(text) = program.as_str()
+            && (text.starts_with("./") || text.starts_with("../"))
+        {
+            *program = absolute(folder, text)?.into();
+        }
+        *artifact = value.to_string();
+    }
+    Ok(())
+}
+
+fn absolute(base: &Path, path: &str) -> Result<String> {
+    let joined = std::path::absolute(base.join(path))?;
+    joined
+        .to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::usage(format!("the path {} is not Unicode", joined.display())))
+}
+
+/// The stages that the strategy means to go through in the first site of each wave.
+pub(crate) async fn outline(
+    host: &Host,
+    prepared: &Prepared,
+    site: &wavegate_model::PlannedSite,
+) -> Result<Vec<Stage>> {
+    let nodes = |name: &wavegate_model::ClusterName| {
+        prepared
+            .spec
+            .clusters
+            .iter()
+            .find(|cluster| cluster.name == *name)
+            .map_or(0, |cluster| cluster.nodes)
+    };
+    let clusters = site
+        .clusters
+        .iter()
+        .map(|c| (c.name.clone(), c.role.clone(), nodes(&c.name)));
+    let release = &prepared.spec.release;
+    let call = PluginCall {
+        rollout: prepared.spec.rollout.clone(),
+        digest: prepared.spec.pins.strategy.clone(),
+        config: prepared.spec.policy.strategy.config.clone(),
+        limits: prepared.spec.policy.strategy.limits,
+        question: Question::Outline {
+            site: SiteSummary {
+                site: site.name.clone(),
+                clusters: clusters.collect(),
+            },
+            release: ReleaseId {
+                version: release.version.clone(),
+                digest: release.digest.clone(),
+            },
+        },
+    };
+    match host.plugins.call(call).await.end {
+        CallEnd::Answered(Answer::Outline(stages)) => Ok(stages),
+        CallEnd::Unavailable(why) => Err(Failure::new(Exit::Plugin, why)),
+        CallEnd::Answered(_) | CallEnd::NeedsEvidence(_) => Err(Failure::new(
+            Exit::Plugin,
+            anyhow::anyhow!("the strategy answered another question than was asked"),
+        )),
+    }
+}

@@ -1,0 +1,265 @@
+//! What is told at the end of a run.
+
+use crate::host::StateDir;
+use crate::output::{self, BAD, Format, GOOD, JSON_VERSION, STRONG, paint};
+use crate::{follow, words};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use wavegate_conductor::Outcome;
+use wavegate_driver_local::front_door::FrontDoor;
+use wavegate_engine::{End, State};
+use wavegate_model::plugin::Subject;
+use wavegate_model::{ClusterName, Digest};
+
+/// Requests through the front doors since they started, by release.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Requests {
+    /// Answered by nodes on the release that is rolled out, or lost on the way there.
+    pub(crate) new: u64,
+    /// Of these, without a good answer.
+    pub(crate) new_failed: u64,
+    /// By nodes on any other release.
+    pub(crate) other: u64,
+    /// Of these, without a good answer.
+    pub(crate) other_failed: u64,
+}
+
+/// The report of a rollout as JSON.
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    version: u32,
+    rollout: &'a str,
+    outcome: String,
+    release: &'a str,
+    seconds: f64,
+    sites: BTreeMap<&'a str, &'static str>,
+    failures: BTreeMap<&'a str, String>,
+    /// Largest number of nodes on the new release at once, summed over sites.
+    exposed_nodes: u32,
+    /// None where no front door answers.
+    requests: Option<Requests>,
+}
+
+/// Tells how a run ended: a report on standard output, or as JSON.
+pub(crate) async fn tell(outcome: &Outcome, state: Option<&State>, format: Format, dir: &StateDir) {
+    let Some(state) = state else { return };
+    let requests = requests(state).await;
+    if format == Format::Json {
+        output::json(&json(outcome, state, requests));
+    } else {
+        output::data(text(outcome, state, requests.as_ref(), dir).trim_end());
+    }
+}
+
+fn word(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Ended(end) => end.to_string(),
+        Outcome::Held(_) => "held, a person is needed".to_owned(),
+        Outcome::Interrupted => "interrupted".to_owned(),
+    }
+}
+
+fn seconds(state: &State) -> f64 {
+    // Milliseconds of a rollout are far below 2^53.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a duration of a rollout is far below 2^53 ms"
+    )]
+    let ms = state.clock.last.since(state.clock.started).0 as f64;
+    ms / 1000.0
+}
+
+fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> Report<'a> {
+    let failure = |(name, site): (
+        &'a wavegate_model::SiteName,
+        &wavegate_engine::state::SiteState,
+    )| { Some((name.as_str(), site.failure.as_ref()?.to_string())) };
+    Report {
+        version: JSON_VERSION,
+        rollout: state.spec.rollout.as_str(),
+        outcome: word(outcome),
+        release: &state.spec.release.version,
+        seconds: seconds(state),
+        sites: state
+            .sites
+            .iter()
+            .map(|(name, site)| (name.as_str(), follow::phase(site.phase)))
+            .collect(),
+        failures: state.sites.iter().filter_map(failure).collect(),
+        exposed_nodes: exposed(state),
+        requests,
+    }
+}
+
+fn exposed(state: &State) -> u32 {
+    state.sites.values().map(|site| site.exposed_nodes).sum()
+}
+
+fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &StateDir) -> String {
+    let spec = &state.spec;
+    let good = matches!(outcome, Outcome::Ended(End::Done));
+    let mut out = String::new();
+    let headline = format!(
+        "{} {}: {}",
+        spec.service,
+        spec.release.version,
+        word(outcome)
+    );
+    let line = |out: &mut String, text: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{text}");
+    };
+    line(&mut out, &paint(if good { GOOD } else { BAD }, &headline));
+    line(
+        &mut out,
+        &format!("  rollout   {} in {:.1} s", spec.rollout, seconds(state)),
+    );
+    let mut sites: Vec<_> = state.sites.iter().collect();
+    sites.sort_by_key(|(_, site)| site.number);
+    for (name, site) in sites.iter().take(30) {
+        let (ready, total, share) = follow::nodes(state, name);
+        let wave = &spec.plan.waves[site.wave].name;
+        let phase = follow::phase(site.phase);
+        line(
+            &mut out,
+            &format!(
+                "  site      {name} (wave {wave}): {phase}; {ready}/{total} nodes and {}% of traffic on {}",
+                share / 10,
+                spec.release.version
+            ),
+        );
+        if let Some(reason) = &site.failure {
+            line(
+                &mut out,
+                &format!("            {}", paint(BAD, &format!("failed: {reason}"))),
+            );
+        }
+    }
+    if sites.len() > 30 {
+        line(
+            &mut out,
+            &format!(
+                "  …         and {} more sites; see `wavegate status`",
+                sites.len() - 30
+            ),
+        );
+    }
+    for (key, gate) in &state.gates {
+        if let (Some(evaluation), Subject::Site(site)) = (&gate.evaluation, &key.subject)
+            && state.gates.len() <= 40
+        {
+            line(
+                &mut out,
+                &format!(
+                    "  gate      {} ({}) in {site}, asked {} times; last {}",
+                    key.gate,
+                    key.phase.as_str(),
+                    gate.attempts,
+                    words::verdict(evaluation)
+                ),
+            );
+        }
+    }
+    line(
+        &mut out,
+        &format!(
+            "  exposed   {} nodes ran {} at once",
+            exposed(state),
+            spec.release.version
+        ),
+    );
+    if let Some(r) = requests {
+        line(
+            &mut out,
+            &format!(
+                "            {} requests went to {}, {} of them without a good answer",
+                r.new, spec.release.version, r.new_failed
+            ),
+        );
+        line(
+            &mut out,
+            &format!(
+                "            {} requests went to other releases, {} of them without a good answer",
+                r.other, r.other_failed
+            ),
+        );
+    }
+    match outcome {
+        Outcome::Ended(_) => {}
+        Outcome::Held(waiting) => {
+            for waiting in waiting {
+                line(
+                    &mut out,
+                    &format!("  waits     {} for {}", waiting.who, waiting.on),
+                );
+            }
+        }
+        Outcome::Interrupted => {
+            let how = format!(
+                "wavegate --state {} resume {}",
+                dir.path().display(),
+                spec.rollout
+            );
+            line(&mut out, &format!("  go on     {}", paint(STRONG, &how)));
+        }
+    }
+    line(
+        &mut out,
+        &format!(
+            "  history   wavegate --state {} history {}",
+            dir.path().display(),
+            spec.rollout
+        ),
+    );
+    out
+}
+
+/// Folders of the front doors of a rollout's clusters.
+pub(crate) fn front_doors(state: &State) -> Vec<PathBuf> {
+    let folder = |cluster: &wavegate_model::Cluster| {
+        let connection: serde_json::Value = serde_json::from_str(&cluster.connection).ok()?;
+        if let Some(dir) = connection.get("frontDoorDir").and_then(|dir| dir.as_str()) {
+            return Some(PathBuf::from(dir));
+        }
+        let dir = connection.get("dir")?.as_str()?.to_owned();
+        Some(
+            Path::new(&dir)
+                .join(state.spec.service.as_str())
+                .join("front-door"),
+        )
+    };
+    let mut folders: Vec<PathBuf> = state
+        .spec
+        .clusters
+        .iter()
+        .filter_map(folder)
+        .filter(|dir| dir.exists())
+        .collect();
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
+/// Requests since the front doors started, summed up; none where no front door answers.
+async fn requests(state: &State) -> Option<Requests> {
+    let mut sum: Option<Requests> = None;
+    let release: &Digest = &state.spec.release.digest;
+    for folder in front_doors(state) {
+        let Ok(totals) = FrontDoor::of(&folder).totals().await else {
+            continue;
+        };
+        let sum = sum.get_or_insert_default();
+        for total in totals {
+            let known: bool = state.clusters.contains_key::<ClusterName>(&total.cluster);
+            if known && total.release == *release {
+                sum.new += total.total;
+                sum.new_failed += total.failed;
+            } else if known {
+                sum.other += total.total;
+                sum.other_failed += total.failed;
+            }
+        }
+    }
+    sum
+}

@@ -1,0 +1,195 @@
+//! Facts in words: one line for each that people want to know of.
+
+use crate::output::{BAD, GOOD, paint};
+use wavegate_engine::command::Change;
+use wavegate_engine::explain::measurement_text;
+use wavegate_engine::waiting::split_text;
+use wavegate_engine::{End, Fact, State};
+use wavegate_model::plugin::{Evaluation, Phase, Proposal, Subject, Verdict};
+
+/// A fact in words; none for those that only machines need.
+pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
+    Some(match fact {
+        Fact::Started { spec } => format!(
+            "rollout {} started: {} {} by {} over {} clusters in {} waves",
+            spec.rollout,
+            spec.service,
+            spec.release.version,
+            spec.pins.strategy_name,
+            spec.clusters.len(),
+            spec.plan.waves.len()
+        ),
+        Fact::Resumed { down } if down.0 > 1000 => {
+            format!("a host runs the rollout again, after {down} without one")
+        }
+        Fact::ClusterLost { cluster, detail } => {
+            paint(BAD, &format!("cluster {cluster} does not answer: {detail}"))
+        }
+        Fact::ClusterReturned { cluster } => {
+            format!("cluster {cluster} answers again; it is looked at anew")
+        }
+        Fact::WaveStarted { wave } => format!("wave {wave} started"),
+        Fact::WaveSoakStarted { wave } => format!("wave {wave}: all sites are done"),
+        Fact::WaveDone { wave } => paint(GOOD, &format!("wave {wave} is done")),
+        Fact::SiteStarted { site, .. } => format!("site {site} started"),
+        Fact::SiteSkipped { site, why } => paint(BAD, &format!("site {site} is left out: {why}")),
+        Fact::StrategyAnswered { site, outcome, .. } => decision(
+            site.as_str(),
+            &outcome.proposal,
+            &outcome.stage,
+            &outcome.reason,
+        ),
+        Fact::StrategyUnavailable { site, why, .. } => paint(
+            BAD,
+            &format!("site {site}: the strategy is unavailable: {why}"),
+        ),
+        Fact::GateAnswered {
+            gate, evaluation, ..
+        } => {
+            format!(
+                "{}: gate {} ({}) {}",
+                subject(&gate.subject),
+                gate.gate,
+                gate.phase.as_str(),
+                verdict(evaluation)
+            )
+        }
+        Fact::GateUnavailable { gate, why, .. } => paint(
+            BAD,
+            &format!(
+                "{}: gate {} is unavailable: {why}",
+                subject(&gate.subject),
+                gate.gate
+            ),
+        ),
+        Fact::CommandIssued { effect } => match &effect.change {
+            Change::Nodes(change) => format!(
+                "site {}: cluster {} to {} new and {} baseline nodes",
+                effect.site, change.cluster, change.new, change.baseline
+            ),
+            Change::Traffic { split, .. } => {
+                format!("site {}: traffic to {}", effect.site, split_text(split))
+            }
+        },
+        Fact::CommandRefused { command, result } => paint(
+            BAD,
+            &format!("command {command} was not carried out: {result:?}"),
+        ),
+        Fact::CommandVoided { command } => {
+            format!("command {command} of an earlier host left no trace and is decided again")
+        }
+        Fact::BatchSettled { site } => format!("site {site}: the batch serves"),
+        Fact::SiteSoakStarted { site } => format!(
+            "site {site}: everything is on {}",
+            state.spec.release.version
+        ),
+        Fact::SiteDone { site } => paint(GOOD, &format!("site {site} is done")),
+        Fact::SiteFailed { site, reason } => paint(BAD, &format!("site {site} failed: {reason}")),
+        Fact::SiteRollbackStarted { site } => format!("site {site} goes back to its baseline"),
+        Fact::SiteRolledBack { site } => {
+            paint(GOOD, &format!("site {site} is back on its baseline"))
+        }
+        Fact::SiteRollbackFailed { site, why } => paint(
+            BAD,
+            &format!("site {site} could not go back: waited for {why}"),
+        ),
+        Fact::Paused { actor, reason } => format!("{actor} paused{}", because(reason)),
+        Fact::Continued { actor, reason } => format!("{actor} continued{}", because(reason)),
+        Fact::Approved {
+            wave,
+            site,
+            actor,
+            reason,
+        } => {
+            let what = match (wave, site) {
+                (Some(wave), _) => format!("wave {wave}"),
+                (None, Some(site)) => format!("site {site}"),
+                (None, None) => "nothing".to_owned(),
+            };
+            format!("{actor} approved {what}{}", because(reason))
+        }
+        Fact::RequestRefused { verb, actor, why } => {
+            format!("{verb} by {actor} changed nothing: {why}")
+        }
+        Fact::Held { reason } => paint(BAD, &format!("held, a person is needed: {reason}")),
+        Fact::Stopped { reason, sites } => paint(
+            BAD,
+            &format!("stopped: {reason}; {} touched sites go back", sites.len()),
+        ),
+        Fact::Finished { end } => {
+            let style = if *end == End::Done { GOOD } else { BAD };
+            paint(style, &format!("the rollout has ended: {end}"))
+        }
+        Fact::Resumed { .. }
+        | Fact::Claimed { .. }
+        | Fact::Observed { .. }
+        | Fact::BaselineTaken { .. }
+        | Fact::StrategyAsked { .. }
+        | Fact::GateAsked { .. }
+        | Fact::AnswerDiscarded { .. }
+        | Fact::CommandConfirmed { .. }
+        | Fact::BatchPassed { .. }
+        | Fact::GoalReached { .. }
+        | Fact::GoalDropped { .. }
+        | Fact::WaitEnded { .. }
+        | Fact::SiteSoaked { .. }
+        | Fact::InboxTaken { .. } => return None,
+    })
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    }
+}
+
+fn subject(subject: &Subject) -> String {
+    match subject {
+        Subject::Site(site) => format!("site {site}"),
+        Subject::Wave(wave) => format!("wave {wave}"),
+    }
+}
+
+fn decision(site: &str, proposal: &Proposal, stage: &str, reason: &str) -> String {
+    let what = match proposal {
+        Proposal::Go(_) => "goes on".to_owned(),
+        Proposal::WaitGates(gates) => {
+            let names: Vec<&str> = gates.iter().map(|gate| gate.as_str()).collect();
+            format!("waits for gates {}", names.join(", "))
+        }
+        Proposal::Wait(time) => format!("waits {time}"),
+        Proposal::WaitPerson(text) => format!("waits for a person: {text}"),
+        Proposal::Done => "is through".to_owned(),
+        Proposal::Failed(why) => format!("gives up: {why}"),
+    };
+    format!("site {site}: stage {stage} {what} ({reason})")
+}
+
+/// `pass: success-ratio in eu-1 is 1.0000 (limit >= 0.99, 120 samples)`.
+pub(crate) fn verdict(evaluation: &Evaluation) -> String {
+    let word = match evaluation.verdict {
+        Verdict::Pass => paint(GOOD, "pass"),
+        Verdict::Hold => "hold".to_owned(),
+        Verdict::Fail => paint(BAD, "fail"),
+    };
+    let measured: Vec<String> = evaluation
+        .measurements
+        .iter()
+        .take(4)
+        .map(measurement_text)
+        .collect();
+    let shown = if measured.is_empty() || evaluation.verdict == Verdict::Hold {
+        evaluation.reason.clone()
+    } else {
+        measured.join("; ")
+    };
+    format!("{word}: {shown}")
+}
+
+/// Whether a fact is worth a line when there are very many: passing checks that repeat are not.
+pub(crate) fn repeats(fact: &Fact) -> bool {
+    matches!(fact, Fact::GateAnswered { gate, evaluation, .. }
+        if matches!(gate.phase, Phase::Continuous | Phase::Soak) && evaluation.verdict == Verdict::Pass)
+}
