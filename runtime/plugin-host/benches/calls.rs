@@ -11,12 +11,11 @@
 #[path = "../tests/it/ask.rs"]
 #[expect(dead_code, reason = "the tests use the rest")]
 mod ask;
+#[path = "../tests/it/components.rs"]
+mod components;
 #[path = "../../../tests/src/guests.rs"]
 #[expect(dead_code, unreachable_pub, reason = "the tests use the rest")]
 mod guests;
-#[path = "../tests/it/shipped.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
-mod shipped;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -32,7 +31,7 @@ const CALLS: u32 = 2_000;
 const CONFIG: &str = r#"{"stages":[{"nodes":"25%"}]}"#;
 
 fn main() {
-    let canary = shipped::SHIPPED[0].2;
+    let canary = components::SHIPPED[0].2;
     println!(
         "{:<58} {:>9}  {:>9}",
         "median of 9 rounds, 2000 calls each", "µs a call", "target"
@@ -52,9 +51,12 @@ fn calls(name: &str, component: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut bench = Bench::new(folder.path(), component);
     let (view, none) = (ask::view(), PluginState::default());
+    // Its own state, which is JSON, with blanks up to 1 KiB.
+    let mut state = bench.fresh(&view, CONFIG, &none).state.0;
+    state.resize(1024, b' ');
     let large = Question::Decide {
         view: ask::view(),
-        state: PluginState(vec![0x20; 1024]),
+        state: PluginState(state),
     };
     let (mut fresh, mut kept, mut whole, mut encoding) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -138,7 +140,7 @@ fn starts() {
 
 fn start(folder: &Path) -> f64 {
     let begun = Instant::now();
-    let shipped = shipped::SHIPPED
+    let shipped = components::SHIPPED
         .iter()
         .map(|(name, _, bytes)| ((*name).to_owned(), *bytes))
         .collect();
@@ -146,7 +148,7 @@ fn start(folder: &Path) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
-    for (name, kind, _) in shipped::SHIPPED {
+    for (name, kind, _) in components::SHIPPED {
         let loaded = runtime.block_on(host.load(&PluginRef::Shipped(name.into()), kind, folder));
         loaded.unwrap_or_else(|why| panic!("{name}: {why}"));
     }

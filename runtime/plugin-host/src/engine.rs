@@ -17,8 +17,8 @@ pub(crate) const WASMTIME_VERSION: &str = "48.0.8";
 pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 /// Stack of a guest. The threads that call guests have a multiple of it.
 pub(crate) const WASM_STACK_BYTES: usize = 512 << 10;
-/// Stack of a thread that calls guests: the guest's, and as much again for the host, twice.
-pub(crate) const THREAD_STACK_BYTES: usize = 4 * WASM_STACK_BYTES;
+/// Stack of a thread that calls or compiles guests: much more than the guest's part of it.
+pub(crate) const THREAD_STACK_BYTES: usize = 8 * WASM_STACK_BYTES;
 /// Instances that may exist at once in the pool. There are as many as workers; the rest is room.
 const POOLED_INSTANCES: u32 = 64;
 /// Bytes of a linear memory that are cleared by hand when a slot is used again, rather than given

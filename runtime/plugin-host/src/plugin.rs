@@ -297,3 +297,83 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{CompiledCache, digest_of};
+
+    const CANARY: &[u8] = include_bytes!("../../../plugins/components/canary.wasm");
+
+    fn prepare(runtimes: &[Runtime]) -> Plugin {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ComponentStore::open(folder.path(), CompiledCache::Off).unwrap();
+        let (digest, limits) = (digest_of(CANARY), CallLimits::SMALL);
+        let kind = PluginKind::Strategy;
+        match Plugin::prepare(
+            runtimes,
+            &store,
+            &digest,
+            CANARY,
+            kind,
+            "0.1.0".into(),
+            &limits,
+        ) {
+            Ok(plugin) => plugin,
+            Err(NotReady::Unusable(detail)) => panic!("{detail}"),
+            Err(NotReady::NoDescription(why)) => panic!("{why}"),
+        }
+    }
+
+    #[test]
+    fn fuel_is_the_same_with_and_without_the_pool() {
+        let runtimes = crate::engine::runtimes().unwrap();
+        let release = wavegate_model::plugin::ReleaseId {
+            version: "2".into(),
+            digest: digest_of(b"2"),
+        };
+        let clusters = vec![("a".into(), String::new(), 3)];
+        let site = wavegate_model::plugin::SiteSummary {
+            site: "a".into(),
+            clusters,
+        };
+        let question = Question::Outline { site, release };
+        // The last one allocates on demand; where there is no pool, it is the only one.
+        let used: Vec<u64> = [&runtimes[..], &runtimes[runtimes.len() - 1..]]
+            .into_iter()
+            .map(|runtimes| {
+                let ran = prepare(runtimes).ask(
+                    &question,
+                    r#"{"stages":[{"nodes":1}]}"#,
+                    &CallLimits::SMALL,
+                );
+                assert!(ran.result.is_ok());
+                ran.fuel
+            })
+            .collect();
+        assert_eq!(used[0], used[1]);
+    }
+
+    #[test]
+    fn the_least_used_plugin_goes_first() {
+        let runtimes = crate::engine::runtimes().unwrap();
+        let mut kept = Kept::default();
+        let first = Arc::new(prepare(&runtimes));
+        let kind = PluginKind::Strategy;
+        kept.keep(Arc::clone(&first));
+        for i in 0..KEPT_MAX {
+            assert!(
+                kept.get(&first.loaded.digest, kind).is_some(),
+                "it is used all the time"
+            );
+            kept.uses += 1;
+            let other = digest_of(&i.to_le_bytes());
+            kept.plugins
+                .insert((other, kind), (Arc::clone(&first), kept.uses));
+        }
+        kept.keep(Arc::clone(&first));
+        assert_eq!(kept.plugins.len(), KEPT_MAX);
+        assert!(kept.get(&first.loaded.digest, kind).is_some());
+        assert!(kept.get(&digest_of(&0usize.to_le_bytes()), kind).is_none());
+    }
+}

@@ -263,3 +263,27 @@ fn many_rollouts_get_their_answers() {
     assert_eq!(answered, 500);
     assert!(setup.host.host_key().starts_with("wasmtime 48."));
 }
+
+#[test]
+fn a_later_version_of_the_same_contract_is_the_same_contract() {
+    let setup = setup();
+    let loaded = setup.load("newer-patch", PluginKind::Strategy).unwrap();
+    assert_eq!(loaded.contract, "0.1.7");
+    assert!(matches!(
+        setup.outcome(&loaded.digest, b"").proposal,
+        Proposal::Go(_)
+    ));
+}
+
+#[test]
+fn a_call_that_waits_too_long_is_told_so() {
+    let setup = setup_with(|options| options.wait_max = std::time::Duration::ZERO);
+    let digest = setup.strategy("endless-loop");
+    let ends = block_on(async {
+        let one = || setup.host.call(call(&digest, decide(b"")));
+        let (a, b, c, d, e, f) = tokio::join!(one(), one(), one(), one(), one(), one());
+        [a, b, c, d, e, f].map(|report| report.end)
+    });
+    let busy = |end: &&CallEnd| matches!(end, CallEnd::Unavailable(Unavailable::Busy { .. }));
+    assert!(ends.iter().any(|end| busy(&end)), "{ends:?}");
+}

@@ -1,34 +1,11 @@
-//! The plugins that are shipped, as they are committed.
+//! The shipped plugins do their work in this host.
 
 use crate::ask::{Setup, block_on, call, decide, setup_with};
+use crate::components::SHIPPED;
 use std::collections::BTreeMap;
 use wavegate_model::plugin::{PluginKind, Proposal};
 use wavegate_model::policy::PluginRef;
 use wavegate_ports::plugins::{Answer, CallEnd, PluginCall, Plugins};
-
-/// Name, kind, bytes.
-pub(crate) const SHIPPED: [(&str, PluginKind, &[u8]); 4] = [
-    (
-        "canary",
-        PluginKind::Strategy,
-        include_bytes!("../../../../plugins/components/canary.wasm"),
-    ),
-    (
-        "rolling",
-        PluginKind::Strategy,
-        include_bytes!("../../../../plugins/components/rolling.wasm"),
-    ),
-    (
-        "probe",
-        PluginKind::Gate,
-        include_bytes!("../../../../plugins/components/probe.wasm"),
-    ),
-    (
-        "threshold",
-        PluginKind::Gate,
-        include_bytes!("../../../../plugins/components/threshold.wasm"),
-    ),
-];
 
 fn with_shipped() -> Setup {
     let shipped: BTreeMap<String, &'static [u8]> = SHIPPED

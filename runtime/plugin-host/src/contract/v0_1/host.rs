@@ -183,3 +183,17 @@ fn refusal(message: String) -> Failure {
         details: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_to_a_source_is_bounded_text() {
+        assert!(text("query", "sum(\n\trate(x[5m]))").is_ok());
+        let escape = text("query", "up\x1b[2J").map_err(|refused| refused.message);
+        assert_eq!(escape, Err("the query has control characters".into()));
+        assert!(text("path", &"x".repeat(QUERY_BYTES_MAX)).is_ok());
+        assert!(text("path", &"x".repeat(QUERY_BYTES_MAX + 1)).is_err());
+    }
+}

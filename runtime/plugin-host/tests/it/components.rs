@@ -1,0 +1,27 @@
+//! The components that are shipped, as they are committed.
+
+use wavegate_model::plugin::PluginKind;
+
+/// Name, kind, bytes.
+pub(crate) const SHIPPED: [(&str, PluginKind, &[u8]); 4] = [
+    (
+        "canary",
+        PluginKind::Strategy,
+        include_bytes!("../../../../plugins/components/canary.wasm"),
+    ),
+    (
+        "rolling",
+        PluginKind::Strategy,
+        include_bytes!("../../../../plugins/components/rolling.wasm"),
+    ),
+    (
+        "probe",
+        PluginKind::Gate,
+        include_bytes!("../../../../plugins/components/probe.wasm"),
+    ),
+    (
+        "threshold",
+        PluginKind::Gate,
+        include_bytes!("../../../../plugins/components/threshold.wasm"),
+    ),
+];
