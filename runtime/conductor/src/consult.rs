@@ -8,6 +8,7 @@ use crate::Ports;
 use crate::record::{CONSULTATION, ConsultationRecord, blob, record};
 use crate::runner::Arrival;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use wavegate_engine::{Answer as EngineAnswer, Input, Spec};
 use wavegate_model::evidence::EvidenceScope;
@@ -43,6 +44,7 @@ pub(crate) fn strategy(
         question: Question::Decide { view, state },
     };
     let (ports, inputs) = (ports.clone(), inputs.clone());
+    let since = Instant::now();
     tokio::spawn(async move {
         let mut blobs = Vec::new();
         let report = ports.plugins.call(call.clone()).await;
@@ -60,6 +62,7 @@ pub(crate) fn strategy(
             &asked,
             &call,
             &report,
+            since.elapsed(),
             Vec::new(),
             result.as_ref().err(),
             &mut blobs,
@@ -115,6 +118,7 @@ pub(crate) fn gate(
         },
     };
     let (ports, inputs, who) = (ports.clone(), inputs.clone(), format!("gate {gate}"));
+    let since = Instant::now();
     tokio::spawn(async move {
         let mut blobs = Vec::new();
         let (report, evidence, result) =
@@ -125,6 +129,7 @@ pub(crate) fn gate(
             &asked,
             &question,
             &report,
+            since.elapsed(),
             evidence,
             result.as_ref().err(),
             &mut blobs,
@@ -235,6 +240,7 @@ fn told(
     asked: &Asked,
     call: &PluginCall,
     report: &CallReport,
+    took: Duration,
     evidence: Recorded,
     unavailable: Option<&Unavailable>,
     blobs: &mut Vec<Blob>,
@@ -251,6 +257,7 @@ fn told(
         evidence,
         output: output.as_ref().map(|blob| blob.digest.clone()),
         unavailable: unavailable.cloned(),
+        took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         fuel: report.fuel,
         memory_bytes: report.memory_bytes,
         log: report.log.clone(),

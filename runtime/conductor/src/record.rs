@@ -49,6 +49,10 @@ pub struct ConsultationRecord {
     pub output: Option<Digest>,
     /// Why there was none.
     pub unavailable: Option<Unavailable>,
+    /// From the question to the answer in microseconds: all rounds, waiting for a worker and
+    /// fetching evidence included. For operators; no decision rests on it.
+    #[serde(default)]
+    pub took_us: u64,
     /// Fuel of the last round.
     pub fuel: u64,
     /// Peak of memory in bytes.
