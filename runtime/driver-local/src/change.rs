@@ -27,22 +27,27 @@ impl Service {
     ) -> Result<(), DriverError> {
         let _pending = Pending::new(&self.pending);
         let _turn = self.turn.lock().await;
-        let service = Arc::clone(self);
-        let desired = target.desired;
+        let (service, desired) = (Arc::clone(self), target.desired);
         on_blocking(self, move || {
-            service
-                .folder
-                .lock()?
-                .accept_nodes(stamp, desired, service.nodes)
+            let locked = service.folder.lock()?;
+            locked.accept_nodes(stamp, desired, service.nodes)
         })
         .await?;
-        (self.options.crash_point)("set-nodes:after-stamp");
+        (self.options.crash_point)("set-nodes:after-accept");
         let seen = self.look().await?;
         let conversions = conversions(&self.folder.path, &seen, &target.nodes)
             .map_err(|detail| self.failed("set its nodes", detail))?;
-        if conversions.is_empty() {
-            return Ok(());
-        }
+        self.change(stamp, conversions).await?;
+        (self.options.crash_point)("set-nodes:before-stamp");
+        let service = Arc::clone(self);
+        on_blocking(self, move || service.folder.lock()?.finish_nodes(stamp)).await
+    }
+
+    async fn change(
+        self: &Arc<Self>,
+        stamp: Stamp,
+        conversions: Vec<Conversion>,
+    ) -> Result<(), DriverError> {
         let leaving: Vec<&Seen> = conversions
             .iter()
             .filter_map(|conversion| conversion.stop.as_ref())

@@ -26,8 +26,8 @@ pub struct Options {
     /// Folder that relative folders of clusters are below.
     pub base: PathBuf,
     /// Called at named moments, so that a test can stop or kill the host just there:
-    /// `set-nodes:after-stamp`, `:before-drain`, `:before-stop`, `:before-start`, `:after-start`,
-    /// `set-traffic:before-write`, `:after-write`. No lock is held then.
+    /// `set-nodes:after-accept`, `:before-drain`, `:before-stop`, `:before-start`, `:after-start`,
+    /// `:before-stamp`, `set-traffic:before-write`, `:after-write`. No lock is held then.
     pub crash_point: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -294,6 +294,12 @@ impl Driver for LocalDriver {
             let claiming = Arc::clone(&service);
             let epoch =
                 on_blocking(&service, move || claiming.folder.lock()?.claim(&rollout)).await?;
+            if let Some(door) = service.door().await? {
+                let fenced = door
+                    .fence(vec![(service.folder.cluster.clone(), epoch)])
+                    .await;
+                fenced.map_err(|e| service.failed("fence the front door of its site", e))?;
+            }
             service.remember_claim(Some(epoch));
             Ok(epoch)
         })

@@ -36,6 +36,7 @@ pub(crate) struct OwnerRecord {
     since: Timestamp,
     /// Process of the host that claimed; for people.
     pid: u32,
+    /// The last command that was carried out to its end.
     pub(crate) last_nodes: Option<Stamp>,
 }
 
@@ -242,7 +243,7 @@ impl Locked<'_> {
         }
     }
 
-    /// Admits a command that changes nodes, and remembers it.
+    /// Admits a command that changes nodes.
     pub(crate) fn accept_nodes(
         &self,
         stamp: Stamp,
@@ -258,24 +259,35 @@ impl Locked<'_> {
                 found,
             });
         }
-        if owner.last_nodes == Some(stamp) && owner.generation == stamp.generation {
-            return Ok(());
-        }
-        self.write(&OwnerRecord {
-            generation: stamp.generation,
-            last_nodes: Some(stamp),
-            ..owner
-        })
+        self.follow(owner, stamp)
     }
 
     /// Admits a command that changes traffic. The front door remembers it.
     pub(crate) fn accept_traffic(&self, stamp: Stamp) -> Result<(), DriverError> {
         let owner = self.folder.admit(stamp)?;
+        self.follow(owner, stamp)
+    }
+
+    /// Remembers the generation, so that older ones are refused even if this command never ends.
+    fn follow(&self, owner: OwnerRecord, stamp: Stamp) -> Result<(), DriverError> {
         if owner.generation == stamp.generation {
             return Ok(());
         }
         self.write(&OwnerRecord {
             generation: stamp.generation,
+            ..owner
+        })
+    }
+
+    /// Remembers that a command that changes nodes was carried out. Not earlier: whoever finds
+    /// its stamp after a crash takes it as done.
+    pub(crate) fn finish_nodes(&self, stamp: Stamp) -> Result<(), DriverError> {
+        let owner = self.folder.admit(stamp)?;
+        if owner.last_nodes == Some(stamp) {
+            return Ok(());
+        }
+        self.write(&OwnerRecord {
+            last_nodes: Some(stamp),
             ..owner
         })
     }
@@ -349,10 +361,14 @@ mod tests {
             .unwrap()
             .accept_nodes(stamp(epoch, 2, 1), 4, 4)
             .unwrap();
-        assert_eq!(
-            folder.owner().unwrap().unwrap().last_nodes,
-            Some(stamp(epoch, 2, 1))
-        );
+        let last_nodes = || folder.owner().unwrap().unwrap().last_nodes;
+        assert_eq!(last_nodes(), None, "accepted is not carried out");
+        folder
+            .lock()
+            .unwrap()
+            .finish_nodes(stamp(epoch, 2, 1))
+            .unwrap();
+        assert_eq!(last_nodes(), Some(stamp(epoch, 2, 1)));
         let older = folder
             .lock()
             .unwrap()

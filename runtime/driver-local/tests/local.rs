@@ -105,6 +105,12 @@ async fn a_host_killed_before_a_start_leaves_the_service_running_and_is_followed
     let mut host = fleet.host(&new, 2, "set-nodes:before-start", "KILL");
     let exit = eventually("the host ends", || host.try_wait().unwrap()).await;
     assert!(!exit.success());
+    let left = fleet.observe("east-0").await.unwrap().last_nodes;
+    assert_ne!(
+        left.map(|stamp| stamp.command.0),
+        Some(1),
+        "what was not carried out must not look as if it was"
+    );
     let epoch = fleet.claim("east-0").await;
     let target = NodesTarget {
         desired: 2,
