@@ -52,7 +52,7 @@ pub fn build(name: &str) -> Vec<u8> {
     resolve
         .push_str("others.wit", &read(&folder().join("base/others.wit")))
         .expect("other interfaces can be read");
-    let mut guest_world = format!("package wavegate:guest;\nworld guest {{\n");
+    let mut guest_world = String::from("package wavegate:guest;\nworld guest {\n");
     guest_world += &format!("  include wavegate:plugin/{world}-plugin@{contract};\n");
     for direction in ["import", "export"] {
         if let Some(interface) = header(&guest, direction) {
