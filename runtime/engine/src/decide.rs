@@ -303,9 +303,7 @@ fn requested(state: &State, now: Timestamp, request: &Request) -> Vec<Fact> {
         {
             refuse("rollback", "the release says that it cannot be rolled back")
         }
-        Verb::Rollback if matches!(state.phase, RolloutPhase::Stopping { .. }) => {
-            refuse("rollback", "it goes back already")
-        }
+        Verb::Rollback if goes_back_already(state) => refuse("rollback", "it goes back already"),
         Verb::Rollback => alloc::vec![failure::requested(state, &actor, &reason)],
         Verb::Close => {
             let lost = state
@@ -322,6 +320,14 @@ fn requested(state: &State, now: Timestamp, request: &Request) -> Vec<Fact> {
         }
     });
     facts
+}
+
+/// Whether everything that was touched is on its way back. A failure may have sent back less.
+fn goes_back_already(state: &State) -> bool {
+    let RolloutPhase::Stopping { sites, .. } = &state.phase else {
+        return false;
+    };
+    state.touched().all(|(name, _)| sites.contains(name))
 }
 
 fn verb_name(verb: &Verb) -> &'static str {
@@ -373,7 +379,8 @@ fn approvals(state: &State, what: &Approval, actor: &str, reason: &str) -> Vec<F
 fn observed(state: &State, now: Timestamp, observation: &Observation) -> Vec<Fact> {
     match observation {
         Observation::Claimed { cluster, epoch } => match state.clusters.get(cluster) {
-            Some(found) if found.epoch != Some(*epoch) => {
+            // Epochs rise; a lower one is an answer that came late.
+            Some(found) if found.epoch.is_none_or(|known| known < *epoch) => {
                 alloc::vec![Fact::Claimed {
                     cluster: cluster.clone(),
                     epoch: *epoch

@@ -220,14 +220,19 @@ fn carried(
     };
     let release = &book.spec.release.digest;
     let mut ready: Vec<(&ClusterName, &Digest, u32)> = Vec::new();
-    let (mut before, mut after, mut down) = (0, 0, 0);
+    let (mut before, mut after, mut down, mut at_worst) = (0, 0, 0, 0);
     for name in &site.clusters {
         let cluster: &Cluster = book.cluster(name);
         let (Some(seen), Some(baseline)) = (&cluster.seen, &cluster.baseline) else {
             continue;
         };
-        down = down.max(part(limit, seen.desired, false));
+        let may_be_down = part(limit, seen.desired, false);
+        down = down.max(may_be_down);
         before += seen.new.ready + seen.old.ready;
+        if serves(book, effect, name, seen) {
+            let least = seen.desired.saturating_sub(may_be_down);
+            at_worst += least.min(seen.new.ready + seen.old.ready);
+        }
         let moved = batch.filter(|change| change.cluster == *name);
         let (new, old) = match moved {
             Some(change) => (left(seen.new, change.new), left(seen.old, change.baseline)),
@@ -247,7 +252,7 @@ fn carried(
     let enough = site.demand.saturating_sub(down).max(1);
     let at_worst = match batch {
         Some(_) => after,
-        None => after.saturating_sub(down).max(1),
+        None => at_worst,
     };
     let enough = u64::from(enough.min(at_worst).max(1));
     for share in split.shares() {

@@ -57,10 +57,10 @@ fn part(view: &SiteView, permille: u32) -> Proposal {
     let goal = |cluster: &ClusterView| {
         let traffic = cluster.new_permille + cluster.baseline_permille;
         let new = (cluster.desired * permille).div_ceil(1000);
-        let share = if view.splits_traffic {
-            traffic * permille / 1000
-        } else {
-            0
+        let share = match (view.splits_traffic, new, cluster.desired - new) {
+            (false, _, _) | (true, 0, _) => 0,
+            (true, _, 0) => traffic,
+            (true, _, _) => traffic * permille / 1000,
         };
         let rest = if view.splits_traffic {
             traffic - share

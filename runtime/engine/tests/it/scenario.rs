@@ -50,6 +50,8 @@ pub(crate) struct Mess {
     pub(crate) twice: u64,
     /// Commands that fail, of a hundred.
     pub(crate) fails: u64,
+    /// Steps that cannot be made durable, of a thousand; the host begins anew then.
+    pub(crate) lost_commits: u64,
     /// Running nodes that die, per poll, of ten thousand.
     pub(crate) deaths: u64,
 }

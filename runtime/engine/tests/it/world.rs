@@ -4,6 +4,7 @@
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::command::{Change, NodesChange};
 use wavegate_engine::input::CommandResult;
@@ -41,7 +42,8 @@ pub(crate) struct Cluster {
 #[derive(Clone, Debug)]
 enum Event {
     Poll,
-    Execute(Effect),
+    /// By which host process, counted from 0.
+    Execute(Effect, u64),
     Deliver(Input),
 }
 
@@ -66,6 +68,7 @@ pub(crate) struct World {
     pub(crate) fold_every: u64,
     steps: u64,
     up: bool,
+    host: u64,
     seq: u64,
     queue: BTreeMap<(u64, u64), Event>,
 }
@@ -86,6 +89,7 @@ impl World {
             fold_every: 1,
             steps: 0,
             up: true,
+            host: 0,
             seq: 0,
             queue: BTreeMap::new(),
         };
@@ -172,7 +176,7 @@ impl World {
         let events = std::mem::take(&mut self.queue);
         for (_, event) in events {
             // Answers and observations die with the process that waited for them.
-            let Event::Execute(effect) = event else {
+            let Event::Execute(effect, host) = event else {
                 continue;
             };
             match in_flight {
@@ -188,7 +192,7 @@ impl World {
                     // It runs when another host owns the cluster already.
                     _ => {
                         let at = self.now + self.rng.below(60_000);
-                        self.at(at, Event::Execute(effect));
+                        self.at(at, Event::Execute(effect, host));
                     }
                 },
             }
@@ -199,6 +203,7 @@ impl World {
         let facts = self.facts.iter().map(|(at, fact)| (*at, fact));
         self.engine = Engine::fold(facts).expect("a journal begins with its start");
         self.up = true;
+        self.host += 1;
         self.request(Verb::Resume);
         self.claim_and_poll();
     }
@@ -206,9 +211,9 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Poll => self.poll(),
-            Event::Execute(effect) => {
+            Event::Execute(effect, host) => {
                 let result = self.execute(&effect);
-                if !self.up {
+                if !self.up || host != self.host {
                     return;
                 }
                 let answer = Answer::Command {
@@ -387,6 +392,13 @@ impl World {
 
     fn input(&mut self, input: &Input) {
         let step = self.engine.step(Timestamp(self.now), input);
+        let from_world = !matches!(input, Input::Request(_)) && !step.facts.is_empty();
+        if from_world && self.rng.below(1000) < self.scenario.mess.lost_commits {
+            // The step was not made durable: it has not happened, and nothing of it may be done.
+            self.stop(InFlight::ByChance);
+            self.resume();
+            return;
+        }
         self.take(step);
     }
 
@@ -427,7 +439,7 @@ impl World {
                 let twice = self.rng.percent(self.scenario.mess.twice);
                 for _ in 0..1 + u32::from(twice) {
                     let at = self.later();
-                    self.at(at, Event::Execute(effect.clone()));
+                    self.at(at, Event::Execute(effect.clone(), self.host));
                 }
             }
             Command::AskStrategy {
@@ -479,6 +491,23 @@ impl World {
 
     pub(crate) fn span(&self) -> DurationMs {
         DurationMs(self.now - START)
+    }
+}
+
+/// A case that fails tells how it came to that.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let told = self.facts.iter().filter_map(|(at, fact)| {
+            let line = crate::format::line(fact)?;
+            Some(format!("{:>9}  {line}\n", at.0 - START))
+        });
+        let told: Vec<String> = told.collect();
+        let tail = &told[told.len().saturating_sub(60)..];
+        // Nothing can be done about a closed terminal.
+        let _closed = std::io::stderr().write_all(tail.concat().as_bytes());
     }
 }
 

@@ -1,0 +1,406 @@
+//! Random fleets, policies and plugins in a world that delays, repeats, refuses and forgets: the
+//! auditor stays content (the world asks it about every fact), the state is always the fold of
+//! the facts, time does not stand still, and a world that has calmed down lets a rollout end.
+
+use crate::minds::{GateMind, Strategy};
+use crate::rng::Rng;
+use crate::scenario::{ClusterDef, Mess, Scenario, SiteDef, WaveDef, single};
+use crate::world::{InFlight, START, World};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::collections::BTreeMap;
+use wavegate_engine::input::Approval;
+use wavegate_engine::{End, Verb, explain};
+use wavegate_model::limits::CallLimits;
+use wavegate_model::plugin::Phase;
+use wavegate_model::policy::{
+    EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
+};
+use wavegate_model::release::Reversal;
+use wavegate_model::{Amount, DurationMs, Permille, Timestamp};
+
+/// Cases per property; more of them are run before a release.
+fn cases() -> u32 {
+    let given = std::env::var("WAVEGATE_CASES").ok();
+    given.map_or(64, |text| text.parse().expect("WAVEGATE_CASES is a number"))
+}
+
+/// `WAVEGATE_SEED` runs one case again.
+fn for_seeds(check: impl Fn(u64)) {
+    if let Ok(seed) = std::env::var("WAVEGATE_SEED") {
+        return check(seed.parse().expect("WAVEGATE_SEED is a number"));
+    }
+    let config = Config {
+        cases: cases(),
+        failure_persistence: None,
+        max_shrink_iters: 0,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new(config);
+    let outcome = runner.run(&any::<u64>(), |seed| {
+        check(seed);
+        Ok(())
+    });
+    if let Err(why) = outcome {
+        panic!("{why}");
+    }
+}
+
+fn one_of<T: Clone>(rng: &mut Rng, items: &[T]) -> T {
+    let index = rng.below(u64::try_from(items.len()).unwrap());
+    items[usize::try_from(index).unwrap()].clone()
+}
+
+fn amount(rng: &mut Rng, counts: u32) -> Amount {
+    if rng.percent(30) {
+        Amount::Percent(Permille(rng.small(1001)))
+    } else {
+        Amount::Count(rng.small(counts + 1))
+    }
+}
+
+fn seconds(rng: &mut Rng, most: u64) -> DurationMs {
+    DurationMs::secs(rng.below(most + 1))
+}
+
+fn site(rng: &mut Rng, name: &str) -> SiteDef {
+    if rng.percent(75) {
+        return single(name, 1 + rng.small(6));
+    }
+    let shares = one_of(rng, &[(1000, 0), (0, 1000), (500, 500), (900, 100)]);
+    let cluster = |rng: &mut Rng, half: &str, share| ClusterDef {
+        name: format!("{name}-{half}"),
+        role: half.to_string(),
+        nodes: 1 + rng.small(5),
+        share,
+    };
+    SiteDef {
+        name: name.to_string(),
+        clusters: vec![cluster(rng, "l", shares.0), cluster(rng, "r", shares.1)],
+    }
+}
+
+fn waves(rng: &mut Rng) -> Vec<WaveDef> {
+    let mut number = 0;
+    let count = 1 + rng.below(3);
+    let mut waves = Vec::new();
+    for index in 0..count {
+        let sites = (0..1 + rng.below(3)).map(|_| {
+            number += 1;
+            site(rng, &format!("s{number}"))
+        });
+        let sites = sites.collect();
+        let index = usize::try_from(index).unwrap();
+        waves.push(WaveDef {
+            name: format!("w{index}"),
+            sites,
+            parallel: 1 + rng.small(3),
+            site_soak: seconds(rng, 20),
+            soak: seconds(rng, 20),
+            approval: rng.percent(20).then(|| "sure?".to_string()),
+            after: index
+                .checked_sub(1)
+                .into_iter()
+                .filter(|_| rng.percent(80))
+                .collect(),
+        });
+    }
+    waves
+}
+
+fn gates(rng: &mut Rng) -> Vec<GateUse> {
+    let phases = [
+        Phase::BeforeWave,
+        Phase::BeforeSite,
+        Phase::AfterBatch,
+        Phase::Soak,
+        Phase::AfterWave,
+        Phase::Continuous,
+    ];
+    let names = ["g", "h"];
+    let gate = |rng: &mut Rng, name: &str| GateUse {
+        name: name.into(),
+        plugin: PluginRef::Shipped("story".to_string()),
+        config: "{}".to_string(),
+        phases: phases.into_iter().filter(|_| rng.percent(40)).collect(),
+        interval: DurationMs(500 + rng.below(6000)),
+        slots: BTreeMap::new(),
+        budget: GateBudget {
+            consecutive: rng.small(2),
+            total: rng.small(4),
+        },
+        min_samples: 1,
+        on_unavailable: if rng.percent(20) {
+            OnUnavailable::Fail
+        } else {
+            OnUnavailable::Hold
+        },
+        limits: CallLimits::SMALL,
+    };
+    let count = usize::try_from(rng.below(3)).unwrap();
+    names[..count].iter().map(|name| gate(rng, name)).collect()
+}
+
+fn limit(rng: &mut Rng) -> Option<TimeLimit> {
+    rng.percent(40).then(|| TimeLimit {
+        after: DurationMs::secs(20 + rng.below(300)),
+        then: one_of(rng, &[OnTimeLimit::Fail, OnTimeLimit::Hold]),
+    })
+}
+
+/// Anything that documents allow, and a world to run it in.
+fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
+    let mut scenario = Scenario {
+        waves: waves(rng),
+        gates: gates(rng),
+        splits: rng.percent(70),
+        surges: rng.percent(50),
+        strategy: one_of(rng, strategies),
+        start_ms: (500 + rng.below(4000), 500 + rng.below(4000)),
+        stamps: rng.percent(70),
+        ..Scenario::default()
+    };
+    scenario.batch.size = amount(rng, 4);
+    scenario.batch.max_unavailable = amount(rng, 2);
+    scenario.batch.max_surge = amount(rng, 2);
+    scenario.limits.batch_progress = limit(rng);
+    scenario.limits.cluster = limit(rng);
+    scenario.limits.wave = limit(rng);
+    scenario.limits.rollout = limit(rng);
+    scenario.failure.tolerate = amount(rng, 3);
+    scenario.failure.tolerate_per_wave = amount(rng, 2);
+    scenario.failure.then = one_of(
+        rng,
+        &[
+            EndState::Hold,
+            EndState::RollBackSite,
+            EndState::RollBackWave,
+            EndState::RollBackTouched,
+        ],
+    );
+    scenario.failure.rollback.batch = amount(rng, 4);
+    scenario.failure.rollback.max_unavailable = amount(rng, 2);
+    scenario.membership.unreachable = one_of(
+        rng,
+        &[
+            OnUnreachable::Wait,
+            OnUnreachable::Fail,
+            OnUnreachable::Skip,
+        ],
+    );
+    if rng.percent(10) {
+        scenario.reversal = Reversal::Irreversible;
+    }
+    for gate in &scenario.gates {
+        let mind = match rng.below(4) {
+            0 | 1 => GateMind::Pass,
+            _ => GateMind::Moody,
+        };
+        scenario.minds.insert(gate.name.clone(), mind);
+    }
+    scenario
+}
+
+/// Something that happens to a rollout from outside.
+fn disturb(world: &mut World, rng: &mut Rng) {
+    let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
+    let name = one_of(rng, &names);
+    match rng.below(16) {
+        0..4 => {
+            let down = rng.below(30_000);
+            world.restart(InFlight::ByChance, down);
+        }
+        4 => world.request(Verb::Pause),
+        5 => world.request(Verb::Continue),
+        6 | 7 => world.request(Verb::Approve(Approval::All)),
+        8 => world.set_reachable(&name, false),
+        9 => world.set_reachable(&name, true),
+        10 => {
+            let desired = 1 + rng.small(7);
+            world.scale(&name, desired);
+        }
+        11 if rng.percent(20) => world.request(Verb::Rollback),
+        12 if rng.percent(10) => world.request(Verb::Abort),
+        13 => {
+            world.scenario.bad_new.insert(name.as_str().into());
+        }
+        14 => world.scenario.bad_new.clear(),
+        _ => {}
+    }
+}
+
+fn told(world: &World, seed: u64) -> String {
+    let why = explain::explain(world.engine.state(), Timestamp(world.now));
+    let lines: Vec<String> = why
+        .iter()
+        .map(|w| format!("{} waits for {}", w.who, w.on))
+        .collect();
+    format!("seed {seed}, after {}: {}", world.span(), lines.join("; "))
+}
+
+fn tell_if_it_panics<T>(seed: u64, run: impl FnOnce() -> T) -> T {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        Ok(value) => value,
+        Err(why) => {
+            let text = why.downcast_ref::<String>().cloned().unwrap_or_default();
+            panic!("seed {seed}: {text}")
+        }
+    }
+}
+
+#[test]
+fn nothing_breaks_an_invariant() {
+    let strategies = [
+        Strategy::Hostile,
+        Strategy::Hostile,
+        Strategy::OneAtATime,
+        Strategy::Staged(vec![100, 500, 1000]),
+        Strategy::Switch,
+        Strategy::UpDownUp,
+        Strategy::Restless,
+    ];
+    for_seeds(|seed| {
+        tell_if_it_panics(seed, || {
+            let mut rng = Rng::new(seed);
+            let mut scenario = scenario(&mut rng, &strategies);
+            scenario.mess = Mess {
+                delay_ms: one_of(&mut rng, &[0, 500, 5000]),
+                twice: one_of(&mut rng, &[0, 20, 50]),
+                fails: one_of(&mut rng, &[0, 5, 20]),
+                deaths: one_of(&mut rng, &[0, 20, 200]),
+                lost_commits: one_of(&mut rng, &[0, 10]),
+            };
+            let mut world = World::new(scenario, seed);
+            world.fold_every = 37;
+            let mut until = START;
+            for _ in 0..24 {
+                until += rng.below(20_000);
+                world.run_until(until);
+                if world.finished() {
+                    break;
+                }
+                disturb(&mut world, &mut rng);
+            }
+            world.check_fold();
+            let span = world.span().0 / 1000 + 10;
+            let sites = u64::try_from(world.engine.state().sites.len()).unwrap();
+            // Two commands a second for each site are more than any sound pace.
+            assert!(
+                world.commands < 2 * span * sites,
+                "{} commands",
+                world.commands
+            );
+        });
+    });
+}
+
+#[test]
+fn a_healthy_rollout_is_done_in_bounded_time() {
+    let strategies = [
+        Strategy::OneAtATime,
+        Strategy::Staged(vec![100, 500, 1000]),
+        Strategy::UpDownUp,
+    ];
+    for_seeds(|seed| {
+        tell_if_it_panics(seed, || {
+            let mut rng = Rng::new(seed);
+            let mut scenario = scenario(&mut rng, &strategies);
+            scenario.limits = Default::default();
+            scenario
+                .minds
+                .values_mut()
+                .for_each(|mind| *mind = GateMind::Pass);
+            if scenario.surges && rng.percent(50) {
+                scenario.batch.max_surge = Amount::Count(1);
+            } else {
+                scenario.batch.max_unavailable = Amount::Count(1);
+            }
+            scenario.mess = Mess {
+                delay_ms: one_of(&mut rng, &[0, 500, 3000]),
+                twice: 20,
+                fails: one_of(&mut rng, &[0, 5]),
+                deaths: 0,
+                lost_commits: 2,
+            };
+            let mut world = World::new(scenario, seed);
+            world.fold_every = 101;
+            let mut until = START;
+            for _ in 0..6 {
+                until += rng.below(30_000);
+                world.run_until(until);
+                if !world.finished() && rng.percent(30) {
+                    let down = rng.below(20_000);
+                    world.restart(InFlight::ByChance, down);
+                }
+            }
+            let nodes: u64 = world.scenario.clusters().map(|c| u64::from(c.nodes)).sum();
+            let end = world.now + 120_000 * (nodes + 4);
+            while !world.finished() && world.now < end {
+                let next = (world.now + 10_000).min(end);
+                world.run_until(next);
+                world.request(Verb::Approve(Approval::All));
+            }
+            assert_eq!(
+                world.engine.state().end(),
+                Some(End::Done),
+                "{}",
+                told(&world, seed)
+            );
+        });
+    });
+}
+
+#[test]
+fn a_rollback_is_always_reachable() {
+    let strategies = [
+        Strategy::Hostile,
+        Strategy::OneAtATime,
+        Strategy::Staged(vec![300, 1000]),
+        Strategy::Switch,
+        Strategy::Restless,
+    ];
+    for_seeds(|seed| {
+        tell_if_it_panics(seed, || {
+            let mut rng = Rng::new(seed);
+            let mut scenario = scenario(&mut rng, &strategies);
+            scenario.reversal = Reversal::Possible;
+            scenario.failure.rollback.max_unavailable = Amount::Count(1);
+            scenario.mess.delay_ms = one_of(&mut rng, &[0, 500, 3000]);
+            scenario.mess.deaths = 20;
+            let mut world = World::new(scenario, seed);
+            world.fold_every = 101;
+            let mut until = START;
+            for _ in 0..rng.below(12) {
+                until += rng.below(20_000);
+                world.run_until(until);
+                if world.finished() {
+                    return;
+                }
+                disturb(&mut world, &mut rng);
+            }
+            // The world calms down, and a person wants everything back.
+            world.scenario.mess = Mess::default();
+            world.scenario.bad_new.clear();
+            let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
+            for name in &names {
+                world.set_reachable(name, true);
+            }
+            if world.finished() {
+                return;
+            }
+            world.request(Verb::Continue);
+            if world.finished() {
+                return;
+            }
+            world.request(Verb::Rollback);
+            let end = world.now + 3_600_000;
+            world.run_until(end);
+            let ended = world.engine.state().end();
+            assert!(
+                matches!(ended, Some(End::RolledBack | End::RollbackIncomplete)),
+                "{ended:?}: {}",
+                told(&world, seed)
+            );
+        });
+    });
+}
