@@ -1,1 +1,771 @@
-//! Bad sequences of facts, made by hand.
+//! Bad sequences of facts, made by hand: each breaks one invariant, and the auditor says which.
+
+use super::{Auditor, Violation};
+use crate::command::{Change, Effect, NodesChange};
+use crate::fact::{End, Fact, FailReason, HoldReason, StopReason};
+use crate::spec::{Capabilities, Pins, Spec};
+use crate::state::GateKey;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use wavegate_model::limits::CallLimits;
+use wavegate_model::plan::{PlannedCluster, PlannedSite, PlannedWave};
+use wavegate_model::plugin::{Evaluation, Outcome, Phase, PluginState, Proposal, Subject, Verdict};
+use wavegate_model::policy::{
+    Batch, EndState, Failure, GateBudget, GateUse, Membership, OnUnavailable, OnUnreachable,
+    PluginRef, Policy, Rollback, StrategyUse, TimeLimits,
+};
+use wavegate_model::release::Reversal;
+use wavegate_model::{
+    Amount, ClusterObservation, CommandId, ConsultationId, Digest, DurationMs, Epoch, Generation,
+    NodeCounts, Permille, Plan, PolicyName, Release, RolloutId, ServiceName, Share, SiteName,
+    Split, Timestamp,
+};
+
+fn digest(n: u8) -> Digest {
+    Digest::from_sha256(&[n; 32])
+}
+
+fn release(n: u8) -> Release {
+    Release {
+        version: alloc::format!("{n}"),
+        digest: digest(n),
+        artifacts: BTreeMap::new(),
+        reversal: Reversal::Possible,
+    }
+}
+
+fn wave(name: &str, sites: &[&str], after: Vec<usize>) -> PlannedWave {
+    let site = |name: &&str| PlannedSite {
+        name: (*name).into(),
+        clusters: vec![PlannedCluster {
+            name: (*name).into(),
+            role: String::new(),
+        }],
+    };
+    PlannedWave {
+        name: name.into(),
+        after,
+        sites: sites.iter().map(site).collect(),
+        max_parallel_sites: 1,
+        site_soak: DurationMs::ZERO,
+        soak: DurationMs::ZERO,
+        approval: None,
+    }
+}
+
+/// Sites a and b, then c, each a cluster of four nodes; one node may be down.
+fn spec() -> Spec {
+    Spec {
+        rollout: RolloutId::new("r"),
+        service: ServiceName::new("s"),
+        release: release(2),
+        policy: Policy {
+            name: PolicyName::new("p"),
+            waves: Vec::new(),
+            site_by: None,
+            role_by: None,
+            exclude: None,
+            batch: Batch {
+                size: Amount::Count(2),
+                max_unavailable: Amount::Count(1),
+                max_surge: Amount::Count(1),
+            },
+            time_limits: TimeLimits::default(),
+            failure: Failure {
+                tolerate: Amount::Count(0),
+                tolerate_per_wave: Amount::Count(0),
+                then: EndState::RollBackTouched,
+                rollback: Rollback {
+                    batch: Amount::Count(4),
+                    max_unavailable: Amount::Count(2),
+                    max_parallel_sites: 1,
+                    progress: DurationMs::secs(60),
+                },
+            },
+            membership: Membership {
+                unreachable_after: DurationMs::secs(10),
+                unreachable: OnUnreachable::Wait,
+            },
+            strategy: StrategyUse {
+                plugin: PluginRef::Shipped(String::from("s")),
+                config: String::from("{}"),
+                limits: CallLimits::SMALL,
+            },
+            gates: Vec::new(),
+        },
+        plan: Plan {
+            generation: Generation(3),
+            parent: None,
+            waves: vec![wave("w0", &["a", "b"], vec![]), wave("w1", &["c"], vec![0])],
+            excluded: Vec::new(),
+        },
+        clusters: Vec::new(),
+        sources: Vec::new(),
+        capabilities: Capabilities {
+            splits_traffic: true,
+            surges: true,
+        },
+        pins: Pins {
+            strategy: digest(9),
+            strategy_name: String::new(),
+            gates: BTreeMap::new(),
+        },
+    }
+}
+
+fn with_gate(phase: Phase) -> Spec {
+    let mut spec = spec();
+    spec.policy.gates.push(GateUse {
+        name: "g".into(),
+        plugin: PluginRef::Shipped(String::from("g")),
+        config: String::from("{}"),
+        phases: BTreeSet::from([phase]),
+        interval: DurationMs::secs(5),
+        slots: BTreeMap::new(),
+        budget: GateBudget::default(),
+        min_samples: 0,
+        on_unavailable: OnUnavailable::Hold,
+        limits: CallLimits::SMALL,
+    });
+    spec
+}
+
+/// Facts in a row, a second apart.
+struct Tale {
+    auditor: Auditor,
+    now: u64,
+    command: u64,
+    asked: u64,
+}
+
+impl Tale {
+    /// All clusters are claimed and seen on the baseline, ready, with all their traffic.
+    fn new(spec: &Spec) -> Self {
+        let mut tale = Self {
+            auditor: Auditor::new(spec),
+            now: 1_000_000,
+            command: 0,
+            asked: 0,
+        };
+        tale.ok(Fact::Started {
+            spec: Box::new(spec.clone()),
+        });
+        for name in ["a", "b", "c"] {
+            tale.ok(Fact::Claimed {
+                cluster: name.into(),
+                epoch: Epoch(7),
+            });
+            tale.see(name, 0, 4, 0);
+            tale.ok(Fact::BaselineTaken {
+                cluster: name.into(),
+                release: Box::new(release(1)),
+                desired: 4,
+            });
+        }
+        tale
+    }
+
+    /// As new, and site a is being updated.
+    fn updating(spec: &Spec) -> Self {
+        let mut tale = Self::new(spec);
+        tale.ok(Fact::WaveStarted { wave: "w0".into() });
+        tale.site("a");
+        tale
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        self.now += 1000;
+        self.auditor.observe(Timestamp(self.now), fact)
+    }
+
+    fn ok(&mut self, fact: Fact) {
+        let answer = self.observe(&fact);
+        assert_eq!(answer, Ok(()), "{fact:?}");
+    }
+
+    fn bad(&mut self, fact: Fact) -> Violation {
+        let violation = self.observe(&fact).expect_err("the fact breaks a rule");
+        assert!(!alloc::format!("{violation}").is_empty());
+        violation
+    }
+
+    /// Ready nodes on the release and on the baseline; the permille that goes to the release.
+    fn see(&mut self, name: &str, new: u32, old: u32, share: u32) {
+        self.see_unready(name, (new, 0), (old, 0), share);
+    }
+
+    fn see_unready(&mut self, name: &str, new: (u32, u32), old: (u32, u32), share: u32) {
+        let counts = |(ready, unready)| NodeCounts {
+            ready,
+            unready,
+            failed: 0,
+        };
+        let nodes = BTreeMap::from([(digest(2), counts(new)), (digest(1), counts(old))]);
+        let traffic = BTreeMap::from([
+            (digest(2), Permille(share)),
+            (digest(1), Permille(1000 - share)),
+        ]);
+        let seen = ClusterObservation {
+            at: Timestamp(self.now + 1000),
+            desired: 4,
+            nodes,
+            releases: BTreeMap::new(),
+            traffic: Some(traffic),
+            busy: false,
+            last_nodes: None,
+            last_traffic: None,
+        };
+        self.ok(Fact::Observed {
+            cluster: name.into(),
+            seen: Box::new(seen),
+        });
+    }
+
+    fn site(&mut self, name: &str) {
+        self.ok(site_started(name));
+    }
+
+    fn nodes(&mut self, site: &str, new: u32, baseline: u32) -> Fact {
+        self.command += 1;
+        effect(
+            self.command,
+            site,
+            Change::Nodes(NodesChange {
+                cluster: site.into(),
+                epoch: Epoch(7),
+                desired: 4,
+                new,
+                baseline,
+                nodes: Vec::new(),
+            }),
+        )
+    }
+
+    fn traffic(&mut self, site: &str, new: u32, baseline: u32) -> Fact {
+        self.command += 1;
+        let share = |n, share| Share {
+            cluster: site.into(),
+            release: digest(n),
+            share: Permille(share),
+        };
+        effect(
+            self.command,
+            site,
+            Change::Traffic {
+                epochs: BTreeMap::from([(site.into(), Epoch(7))]),
+                split: Split::new([share(2, new), share(1, baseline)]),
+            },
+        )
+    }
+
+    /// Gives a command, has it carried out, and looks at what came of it.
+    fn carry_out(&mut self, command: Fact) {
+        self.ok(command);
+        self.ok(Fact::CommandConfirmed {
+            command: CommandId(self.command),
+        });
+    }
+
+    /// Site a is on the release with everything.
+    fn update_a(&mut self) {
+        for (new, share) in [(1, 334), (2, 667), (3, 1000)] {
+            let nodes = self.nodes("a", new, 4 - new);
+            self.carry_out(nodes);
+            let before = [0, 334, 667][usize::try_from(new - 1).unwrap()];
+            self.see("a", new, 4 - new, before);
+            self.ok(Fact::BatchSettled { site: "a".into() });
+            let traffic = self.traffic("a", share, 1000 - share);
+            self.carry_out(traffic);
+            self.see("a", new, 4 - new, share);
+        }
+        let nodes = self.nodes("a", 4, 0);
+        self.carry_out(nodes);
+        self.see("a", 4, 0, 1000);
+        self.ok(Fact::BatchSettled { site: "a".into() });
+    }
+
+    fn ask(&mut self, key: &GateKey) {
+        self.asked += 1;
+        self.ok(Fact::GateAsked {
+            consultation: ConsultationId(self.asked),
+            gate: key.clone(),
+        });
+    }
+
+    fn answer(&mut self, key: &GateKey, verdict: Verdict) {
+        let evaluation = Evaluation {
+            verdict,
+            reason: String::new(),
+            clusters: BTreeMap::new(),
+            measurements: Vec::new(),
+            state: PluginState::default(),
+        };
+        self.ok(Fact::GateAnswered {
+            consultation: ConsultationId(self.asked),
+            gate: key.clone(),
+            evaluation: Box::new(evaluation),
+        });
+    }
+
+    fn finish_a(&mut self) {
+        self.update_a();
+        self.ok(Fact::SiteSoakStarted { site: "a".into() });
+        self.ok(Fact::SiteDone { site: "a".into() });
+    }
+
+    fn fail(&mut self, site: &str) {
+        self.ok(Fact::SiteFailed {
+            site: site.into(),
+            reason: FailReason::Strategy(String::new()),
+        });
+    }
+}
+
+fn effect(id: u64, site: &str, change: Change) -> Fact {
+    Fact::CommandIssued {
+        effect: Box::new(Effect {
+            id: CommandId(id),
+            generation: Generation(3),
+            site: site.into(),
+            change,
+        }),
+    }
+}
+
+fn changed(fact: Fact, change: impl FnOnce(&mut Effect)) -> Fact {
+    let Fact::CommandIssued { mut effect } = fact else {
+        panic!("only commands are changed")
+    };
+    change(&mut effect);
+    Fact::CommandIssued { effect }
+}
+
+fn site_started(name: &str) -> Fact {
+    let share = Share {
+        cluster: name.into(),
+        release: digest(1),
+        share: Permille::ALL,
+    };
+    Fact::SiteStarted {
+        site: name.into(),
+        split: Split::new([share]),
+        demand: 4,
+    }
+}
+
+fn gate_of(site: &str, phase: Phase) -> GateKey {
+    GateKey {
+        subject: Subject::Site(site.into()),
+        phase,
+        gate: "g".into(),
+    }
+}
+
+fn stop(sites: &[&str]) -> Fact {
+    Fact::Stopped {
+        reason: StopReason::Failure { site: "a".into() },
+        sites: sites.iter().map(|site| SiteName::from(*site)).collect(),
+    }
+}
+
+fn answered(proposal: Proposal) -> Fact {
+    Fact::StrategyAnswered {
+        consultation: ConsultationId(99),
+        site: "a".into(),
+        outcome: Box::new(Outcome {
+            proposal,
+            stage: String::new(),
+            reason: String::new(),
+            state: PluginState::default(),
+        }),
+    }
+}
+
+macro_rules! finds {
+    ($found:expr, $pattern:pat) => {
+        let found = $found;
+        assert!(matches!(found, $pattern), "{found}");
+    };
+}
+
+#[test]
+fn a_sound_rollout_of_a_site_passes() {
+    let mut tale = Tale::updating(&spec());
+    tale.finish_a();
+    tale.site("b");
+}
+
+#[test]
+fn ids_and_generations_rise() {
+    let mut tale = Tale::updating(&spec());
+    let command = tale.nodes("a", 1, 3);
+    let old = changed(command.clone(), |effect| effect.generation = Generation(2));
+    finds!(tale.bad(old), Violation::GenerationFell { .. });
+    tale.carry_out(command.clone());
+    tale.see("a", 1, 3, 0);
+    finds!(tale.bad(command), Violation::CommandRepeated { .. });
+}
+
+#[test]
+fn a_site_has_one_command_at_a_time() {
+    let mut tale = Tale::updating(&spec());
+    let first = tale.nodes("a", 1, 3);
+    tale.ok(first);
+    let second = tale.nodes("a", 2, 2);
+    finds!(tale.bad(second), Violation::TwoOutstanding { .. });
+}
+
+#[test]
+fn commands_go_to_what_is_owned_and_seen_and_whose_turn_it_is() {
+    let mut tale = Tale::updating(&spec());
+    let early = tale.nodes("b", 1, 3);
+    finds!(tale.bad(early), Violation::OutOfTurn { .. });
+    tale.ok(Fact::Resumed {
+        down: DurationMs::ZERO,
+    });
+    let blind = tale.nodes("a", 1, 3);
+    finds!(tale.bad(blind), Violation::Stale { .. });
+    tale.see("a", 0, 4, 0);
+    let foreign = tale.nodes("a", 1, 3);
+    finds!(tale.bad(foreign), Violation::NotOwner { .. });
+}
+
+#[test]
+fn nothing_advances_while_it_may_not() {
+    let mut tale = Tale::updating(&spec());
+    tale.ok(Fact::Paused {
+        actor: String::new(),
+        reason: String::new(),
+    });
+    let command = tale.nodes("a", 1, 3);
+    finds!(
+        tale.bad(command.clone()),
+        Violation::Blocked {
+            state: "paused",
+            ..
+        }
+    );
+    finds!(tale.bad(site_started("b")), Violation::Blocked { .. });
+    tale.ok(Fact::Continued {
+        actor: String::new(),
+        reason: String::new(),
+    });
+    tale.ok(Fact::Held {
+        reason: HoldReason::Failure { site: "a".into() },
+    });
+    finds!(
+        tale.bad(command.clone()),
+        Violation::Blocked { state: "held", .. }
+    );
+    tale.ok(stop(&[]));
+    finds!(
+        tale.bad(command.clone()),
+        Violation::Blocked {
+            state: "stopping",
+            ..
+        }
+    );
+    tale.ok(Fact::Finished { end: End::Aborted });
+    finds!(tale.bad(command), Violation::AfterEnd { .. });
+    finds!(tale.bad(site_started("b")), Violation::AfterEnd { .. });
+}
+
+#[test]
+fn limits_in_nodes() {
+    let mut tale = Tale::updating(&spec());
+    let old_total = changed(tale.nodes("a", 1, 3), |effect| {
+        if let Change::Nodes(change) = &mut effect.change {
+            change.desired = 5;
+        }
+    });
+    finds!(tale.bad(old_total), Violation::DesiredTotal { .. });
+    let two_down = tale.nodes("a", 2, 2);
+    finds!(
+        tale.bad(two_down),
+        Violation::Unavailability {
+            left: 2,
+            least: 3,
+            ..
+        }
+    );
+    let too_many = tale.nodes("a", 2, 4);
+    finds!(
+        tale.bad(too_many),
+        Violation::Surge {
+            nodes: 6,
+            most: 5,
+            ..
+        }
+    );
+    let too_large = tale.nodes("a", 3, 1);
+    finds!(
+        tale.bad(too_large),
+        Violation::BatchSize {
+            moved: 3,
+            limit: 2,
+            ..
+        }
+    );
+    // One is down already: it may be replaced, and no other.
+    tale.see_unready("a", (0, 0), (3, 1), 0);
+    let another = tale.nodes("a", 2, 2);
+    finds!(tale.bad(another), Violation::Unavailability { .. });
+    let replaced = tale.nodes("a", 1, 3);
+    tale.ok(replaced);
+}
+
+#[test]
+fn traffic_is_whole_and_goes_where_it_can_be_carried() {
+    let mut tale = Tale::updating(&spec());
+    let nodes = tale.nodes("a", 1, 3);
+    tale.carry_out(nodes);
+    tale.see("a", 1, 3, 0);
+    let part = tale.traffic("a", 300, 600);
+    finds!(tale.bad(part), Violation::SplitSum { total: 900, .. });
+    let much = tale.traffic("a", 400, 600);
+    finds!(tale.bad(much), Violation::Capacity { share: 400, .. });
+    // Three old nodes carry everything; two do not.
+    let taken_away = tale.nodes("a", 2, 2);
+    finds!(
+        tale.bad(taken_away),
+        Violation::Capacity { share: 1000, .. }
+    );
+    tale.see_unready("a", (0, 1), (3, 0), 0);
+    let nowhere = tale.traffic("a", 1, 999);
+    finds!(tale.bad(nowhere), Violation::Capacity { most: 0, .. });
+}
+
+#[test]
+fn sites_and_waves_keep_their_order() {
+    let mut tale = Tale::new(&spec());
+    finds!(tale.bad(site_started("a")), Violation::SiteOrder { .. });
+    tale.ok(Fact::WaveStarted { wave: "w0".into() });
+    tale.site("a");
+    finds!(
+        tale.bad(site_started("b")),
+        Violation::InFlight { in_flight: 1, .. }
+    );
+    finds!(
+        tale.bad(Fact::WaveStarted { wave: "w1".into() }),
+        Violation::WaveOrder { .. }
+    );
+    finds!(tale.bad(site_started("c")), Violation::WaveOrder { .. });
+    finds!(
+        tale.bad(Fact::WaveDone { wave: "w0".into() }),
+        Violation::Unfinished { .. }
+    );
+    finds!(
+        tale.bad(Fact::WaveSoakStarted { wave: "w0".into() }),
+        Violation::Unfinished { .. }
+    );
+}
+
+#[test]
+fn a_wave_starts_after_its_approval() {
+    let mut spec = spec();
+    spec.plan.waves[0].approval = Some(String::from("?"));
+    let mut tale = Tale::new(&spec);
+    finds!(
+        tale.bad(Fact::WaveStarted { wave: "w0".into() }),
+        Violation::NotApproved { .. }
+    );
+}
+
+#[test]
+fn no_new_site_and_no_new_batch_after_too_many_failures() {
+    let mut spec = spec();
+    spec.plan.waves[0].max_parallel_sites = 3;
+    let mut tale = Tale::updating(&spec);
+    tale.site("b");
+    tale.fail("b");
+    let command = tale.nodes("a", 1, 3);
+    finds!(
+        tale.bad(command),
+        Violation::Budget {
+            failed: 1,
+            tolerated: 0,
+            ..
+        }
+    );
+    spec.policy.failure.then = EndState::Hold;
+    let mut tale = Tale::updating(&spec);
+    tale.fail("a");
+    finds!(tale.bad(site_started("b")), Violation::Budget { .. });
+}
+
+#[test]
+fn only_a_pass_on_present_evidence_lets_a_batch_pass() {
+    let key = gate_of("a", Phase::AfterBatch);
+    let passed = || Fact::BatchPassed { site: "a".into() };
+    let mut tale = Tale::updating(&with_gate(Phase::AfterBatch));
+    tale.ask(&key);
+    let nodes = tale.nodes("a", 1, 3);
+    tale.carry_out(nodes);
+    tale.see("a", 1, 3, 0);
+    finds!(tale.bad(passed()), Violation::NotSettled { .. });
+    tale.ok(Fact::BatchSettled { site: "a".into() });
+    finds!(tale.bad(passed()), Violation::NotPassed { .. });
+    // It was asked before the batch.
+    tale.answer(&key, Verdict::Pass);
+    finds!(tale.bad(passed()), Violation::NotPassed { .. });
+    for verdict in [Verdict::Hold, Verdict::Fail] {
+        tale.ask(&key);
+        tale.answer(&key, verdict);
+        finds!(tale.bad(passed()), Violation::NotPassed { .. });
+    }
+    tale.ask(&key);
+    tale.answer(&key, Verdict::Pass);
+    tale.ok(passed());
+}
+
+#[test]
+fn waits_end_when_what_was_waited_for_is_there() {
+    let ended = || Fact::WaitEnded { site: "a".into() };
+    let mut tale = Tale::updating(&with_gate(Phase::BeforeSite));
+    finds!(tale.bad(ended()), Violation::NotPassed { .. });
+    tale.ok(answered(Proposal::WaitGates(vec!["g".into()])));
+    finds!(tale.bad(ended()), Violation::NotPassed { .. });
+    tale.ok(answered(Proposal::Wait(DurationMs::secs(10))));
+    finds!(tale.bad(ended()), Violation::TooEarly { .. });
+    tale.now += 10_000;
+    tale.ok(ended());
+}
+
+#[test]
+fn a_site_is_done_when_all_that_serves_is_the_release_and_has_soaked() {
+    let soaks = || Fact::SiteSoakStarted { site: "a".into() };
+    let mut spec = spec();
+    spec.plan.waves[0].site_soak = DurationMs::secs(10);
+    let mut tale = Tale::updating(&spec);
+    finds!(
+        tale.bad(soaks()),
+        Violation::NotUpdated {
+            elsewhere: 1000,
+            ..
+        }
+    );
+    tale.update_a();
+    tale.ok(soaks());
+    let done = || Fact::SiteDone { site: "a".into() };
+    finds!(tale.bad(done()), Violation::Soak { .. });
+    tale.now += 10_000;
+    tale.ok(done());
+}
+
+#[test]
+fn a_soak_is_covered_by_passing_evidence() {
+    let mut spec = with_gate(Phase::Soak);
+    spec.plan.waves[0].site_soak = DurationMs::secs(10);
+    let key = gate_of("a", Phase::Soak);
+    let done = || Fact::SiteDone { site: "a".into() };
+    let mut tale = Tale::updating(&spec);
+    tale.update_a();
+    tale.ok(Fact::SiteSoakStarted { site: "a".into() });
+    // Time alone does not count, nor do passes that lie too far apart.
+    tale.now += 60_000;
+    for _ in 0..2 {
+        finds!(
+            tale.bad(done()),
+            Violation::Soak {
+                covered: DurationMs::ZERO,
+                ..
+            }
+        );
+        tale.ask(&key);
+        tale.answer(&key, Verdict::Pass);
+        tale.now += 60_000;
+    }
+    for _ in 0..3 {
+        tale.ask(&key);
+        tale.answer(&key, Verdict::Pass);
+        tale.now += 3000;
+    }
+    tale.ask(&key);
+    tale.answer(&key, Verdict::Fail);
+    finds!(
+        tale.bad(done()),
+        Violation::Soak {
+            covered: DurationMs::ZERO,
+            ..
+        }
+    );
+}
+
+#[test]
+fn a_wave_is_done_when_its_sites_have_soaked_with_it() {
+    let mut spec = spec();
+    spec.plan.waves[0] = wave("w0", &["a"], vec![]);
+    spec.plan.waves[0].soak = DurationMs::secs(30);
+    spec.plan.waves[1] = wave("w1", &["b", "c"], vec![0]);
+    let mut tale = Tale::updating(&spec);
+    tale.finish_a();
+    tale.ok(Fact::WaveSoakStarted { wave: "w0".into() });
+    finds!(
+        tale.bad(Fact::SiteSoaked { site: "a".into() }),
+        Violation::Soak { .. }
+    );
+    finds!(
+        tale.bad(Fact::WaveDone { wave: "w0".into() }),
+        Violation::Soak { .. }
+    );
+}
+
+#[test]
+fn a_site_is_back_when_its_baseline_serves() {
+    let back = || Fact::SiteRolledBack { site: "a".into() };
+    let mut tale = Tale::updating(&spec());
+    let nodes = tale.nodes("a", 1, 3);
+    tale.carry_out(nodes);
+    tale.see("a", 1, 3, 0);
+    tale.fail("a");
+    finds!(tale.bad(stop(&[])), Violation::LeftBehind { .. });
+    tale.ok(stop(&["a"]));
+    tale.ok(Fact::SiteRollbackStarted { site: "a".into() });
+    finds!(
+        tale.bad(back()),
+        Violation::NotBack {
+            baseline: 3,
+            new: 1,
+            ..
+        }
+    );
+    let ended = || Fact::Finished {
+        end: End::RolledBack,
+    };
+    finds!(tale.bad(ended()), Violation::End { .. });
+    let nodes = tale.nodes("a", 0, 4);
+    tale.carry_out(nodes);
+    tale.see_unready("a", (0, 0), (3, 1), 0);
+    finds!(tale.bad(back()), Violation::NotBack { baseline: 3, .. });
+    tale.see("a", 0, 4, 0);
+    tale.ok(back());
+    tale.ok(ended());
+}
+
+#[test]
+fn an_irreversible_release_stays() {
+    let mut spec = spec();
+    spec.release.reversal = Reversal::Irreversible;
+    let mut tale = Tale::updating(&spec);
+    finds!(
+        tale.bad(Fact::SiteRollbackStarted { site: "a".into() }),
+        Violation::Irreversible { .. }
+    );
+    finds!(tale.bad(stop(&["a"])), Violation::Irreversible { .. });
+}
+
+#[test]
+fn the_end_says_what_is_so() {
+    let mut tale = Tale::updating(&spec());
+    for end in [End::Done, End::Incomplete, End::RollbackIncomplete] {
+        finds!(tale.bad(Fact::Finished { end }), Violation::End { .. });
+    }
+    tale.ok(Fact::Finished { end: End::Aborted });
+    finds!(
+        tale.bad(Fact::Finished { end: End::Aborted }),
+        Violation::End { .. }
+    );
+}
