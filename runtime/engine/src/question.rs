@@ -142,11 +142,12 @@ pub fn to_gate(
             let updated = Known::new(state, name)?.new_nodes().total() > 0;
             gate_cluster(state, name).filter(|_| updated)
         });
-    let untouched = state
-        .sites
-        .values()
-        .filter(|site| site.phase == SitePhase::Pending);
-    let untouched = untouched
+    // From the sites whose turn comes next, so that a question costs the same in a large fleet.
+    let waves = state.spec.plan.waves.iter().zip(&state.waves);
+    let to_come = waves.flat_map(|(plan, wave)| &plan.sites[wave.next_site..]);
+    let untouched = to_come
+        .map(|planned| state.site(&planned.name))
+        .filter(|site| site.phase == SitePhase::Pending)
         .flat_map(|site| &site.clusters)
         .filter_map(|name| gate_cluster(state, name));
     let call = GateCall {

@@ -98,7 +98,7 @@ fn staged(stages: &[u32], view: &SiteView, step: u8) -> Outcome {
             outcome(part(view, last), &name(index), vec![step])
         };
     }
-    if step % 2 == 0 {
+    if step.is_multiple_of(2) {
         outcome(part(view, stages[index]), &name(index), vec![step + 1])
     } else if view.completed == Completed::Goal {
         let gates = view.gates.iter().map(|gate| gate.name.clone()).collect();
