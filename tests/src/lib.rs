@@ -1,3 +1,4 @@
 //! Helpers of the end-to-end tests.
 
+pub mod fleet;
 pub mod guests;
