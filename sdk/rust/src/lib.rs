@@ -60,6 +60,8 @@
 // The export macros name this crate by its own name, also inside its documentation tests.
 extern crate self as wavegate_sdk;
 
+#[cfg(any(target_arch = "wasm32", test))]
+mod arena;
 #[doc(hidden)]
 pub mod bindings;
 mod codec;
