@@ -188,6 +188,8 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
             OnUnreachable::Skip,
         ],
     );
+    // A short one makes clusters come and go while questions are open.
+    scenario.membership.unreachable_after = DurationMs::secs(one_of(rng, &[1, 1, 10]));
     if rng.percent(10) {
         scenario.reversal = Reversal::Irreversible;
     }
