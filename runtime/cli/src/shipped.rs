@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 /// Components by name.
 pub(crate) fn components() -> BTreeMap<String, &'static [u8]> {
-    let all: [(&str, &[u8]); 4] = [
+    let all: [(&str, &[u8]); 5] = [
+        (
+            "blue-green",
+            include_bytes!("../../../plugins/components/blue-green.wasm"),
+        ),
         (
             "canary",
             include_bytes!("../../../plugins/components/canary.wasm"),

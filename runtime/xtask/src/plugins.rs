@@ -23,7 +23,12 @@ use self::toolchain::{Found, Toolchain};
 use crate::project::Project;
 
 /// The shipped plugins: a crate of this name lies in `plugins/`.
-pub(crate) const PLUGINS: [&str; 4] = ["canary", "probe", "rolling", "threshold"];
+pub(crate) const PLUGINS: [&str; 5] = ["blue-green", "canary", "probe", "rolling", "threshold"];
+
+/// What the compiler calls the crate of a plugin.
+pub(crate) fn crate_name(plugin: &str) -> String {
+    plugin.replace('-', "_")
+}
 
 const REBUILD: &str = "run `cargo xtask plugins` and commit plugins/components";
 
@@ -249,7 +254,7 @@ fn build(project: &Path, found: &Found) -> Result<Vec<Built>> {
             let module = target
                 .join(toolchain::TARGET)
                 .join("release")
-                .join(format!("{name}.wasm"));
+                .join(format!("{}.wasm", crate_name(name)));
             let core = std::fs::read(&module)
                 .with_context(|| format!("failed to read {}", module.display()))?;
             let bytes = ComponentEncoder::default()

@@ -3,11 +3,16 @@
 use wavegate_model::plugin::PluginKind;
 
 /// Name, kind, bytes.
-pub(crate) const SHIPPED: [(&str, PluginKind, &[u8]); 4] = [
+pub(crate) const SHIPPED: [(&str, PluginKind, &[u8]); 5] = [
     (
         "canary",
         PluginKind::Strategy,
         include_bytes!("../../../../plugins/components/canary.wasm"),
+    ),
+    (
+        "blue-green",
+        PluginKind::Strategy,
+        include_bytes!("../../../../plugins/components/blue-green.wasm"),
     ),
     (
         "rolling",

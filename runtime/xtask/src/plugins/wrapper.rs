@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-use super::PLUGINS;
+use super::{PLUGINS, crate_name};
 
 /// Set for the compiler calls of a guest build, and nowhere else.
 const MARK: &str = "WAVEGATE_GUEST_BUILD";
@@ -44,7 +44,10 @@ fn fixed(mut arguments: Vec<OsString>) -> Vec<OsString> {
         .position(|argument| argument == "--crate-name")
         .and_then(|at| arguments.get(at + 1))
         .and_then(|name| name.to_str())
-        .filter(|name| *name == "wavegate_sdk" || PLUGINS.contains(name));
+        .filter(|name| {
+            let is_plugin = PLUGINS.iter().any(|plugin| crate_name(plugin) == **name);
+            *name == "wavegate_sdk" || is_plugin
+        });
     let Some(name) = name else {
         return arguments;
     };
