@@ -197,10 +197,13 @@ impl Service {
                 stamp,
                 current,
             }),
-            Ok(StartAnswer::Failed { detail }) => {
+            Ok(StartAnswer::Ended { detail }) => {
                 // The command was carried out: the slot now shows a node that failed to start.
                 tracing::warn!(cluster = %self.folder.cluster, slot = slot.number, detail, "a node did not start");
                 Ok(())
+            }
+            Ok(StartAnswer::Failed { detail }) => {
+                Err(self.failed("start a node", format!("slot {}: {detail}", slot.number)))
             }
             Err(error) => {
                 Err(self.failed("start a node", format!("slot {}: {error}", slot.number)))

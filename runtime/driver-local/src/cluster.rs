@@ -8,6 +8,7 @@ use crate::owner::ServiceFolder;
 use crate::slot::{Phase, Presence, Slot, SlotState};
 use crate::{Helpers, Options};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -79,14 +80,24 @@ enum Served {
     Once,
 }
 
+/// How a supervisor took a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contact {
+    /// It answered.
+    Answered,
+    /// It is there and says nothing: it is stopped, or the machine is.
+    Silent,
+    /// There is none, or it is just coming to its end.
+    Gone,
+}
+
 /// A slot as it was seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) slot: Slot,
     pub(crate) state: SlotState,
     pub(crate) presence: Presence,
-    /// Whether the supervisor answered; only asked where there is one.
-    pub(crate) answered: bool,
+    contact: Contact,
     /// None without a running service.
     check: Option<Check>,
 }
@@ -94,7 +105,7 @@ pub(crate) struct Seen {
 impl Seen {
     pub(crate) fn is_ready(&self) -> bool {
         self.presence == Presence::Live
-            && self.answered
+            && self.contact == Contact::Answered
             && self
                 .check
                 .as_ref()
@@ -194,7 +205,7 @@ impl Service {
             .filter(|seen| matches!(seen.presence, Presence::Live | Presence::Draining))
         {
             supervised += 1;
-            silent += u32::from(!seen.answered);
+            silent += u32::from(seen.contact == Contact::Silent);
         }
         if supervised > 0 && supervised == silent {
             let detail = format!("none of {supervised} supervisors answers");
@@ -368,31 +379,34 @@ async fn look_at(slot: Slot) -> std::io::Result<Option<Seen>> {
         return Ok(None);
     };
     if presence == Presence::Dead {
+        let (contact, check) = (Contact::Gone, None);
         return Ok(Some(Seen {
             slot,
             state,
             presence,
-            answered: false,
-            check: None,
-        }));
-    }
-    let (status, check) = tokio::join!(slot.status(), check(&state));
-    if status.is_err() {
-        // It may have come to its end between the two looks.
-        let node = slot.node()?;
-        return Ok(node.map(|(state, presence)| Seen {
-            slot,
-            state,
-            presence,
-            answered: false,
+            contact,
             check,
         }));
     }
-    Ok(Some(Seen {
+    let (status, check) = tokio::join!(slot.status(), check(&state));
+    let contact = match status {
+        Ok(_) => Contact::Answered,
+        // A full queue of questions is silence too.
+        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
+            Contact::Silent
+        }
+        Err(_) => Contact::Gone,
+    };
+    let node = match contact {
+        Contact::Answered => Some((state, presence)),
+        // It may have come to its end between the two looks.
+        Contact::Silent | Contact::Gone => slot.node()?,
+    };
+    Ok(node.map(|(state, presence)| Seen {
         slot,
         state,
         presence,
-        answered: true,
+        contact,
         check,
     }))
 }

@@ -116,7 +116,9 @@ pub(crate) enum StartAnswer {
     Taken,
     /// The command that it belongs to is out of date. Epoch and generation that count now.
     Stale { current: (u64, u64) },
-    /// The service could not be started; the slot's state says so too.
+    /// The service could not be started. The slot shows a node that ended.
+    Ended { detail: String },
+    /// Not even that.
     Failed { detail: String },
 }
 

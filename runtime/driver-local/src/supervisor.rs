@@ -151,7 +151,7 @@ async fn run() -> io::Result<ExitCode> {
         Err(Refusal::Failed(detail)) => {
             log(&detail);
             node.write(Phase::Ended, Some(detail.clone()))?;
-            answer(&StartAnswer::Failed { detail });
+            answer(&StartAnswer::Ended { detail });
             Ok(ExitCode::from(EXIT_NOT_STARTED))
         }
     }
