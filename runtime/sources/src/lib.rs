@@ -1,7 +1,8 @@
 //! Where evidence comes from: the sources of a rollout, by name.
 //!
 //! **Owns:** who may ask a source, the time and the size of an answer, and the sources
-//! themselves: the driver's own probes ([`ProbeSource`], also as metrics) and recorded answers
+//! themselves: the driver's own probes ([`ProbeSource`], also as metrics), Prometheus servers
+//! ([`PrometheusSource`]), HTTP endpoints ([`HttpSource`]) and recorded answers
 //! ([`RecordedSource`]).
 //!
 //! **Does not own:** when evidence is fetched or where it is kept (that is the conductor and the
@@ -10,20 +11,32 @@
 //! Whatever a source says is cleaned here: samples and quantiles that are not finite are left
 //! out, texts are capped and lose their control characters.
 //!
+//! Credentials and certificates are read for each request from where the source's document says,
+//! and appear in no message, no evidence and no `Debug` output.
+//!
 //! **Start at** [`SourceSet`].
 
+mod address;
+mod client;
+mod http;
 mod metrics;
 mod probe;
+mod prometheus;
+mod promql;
 mod recorded;
+mod secret;
 mod set;
+mod tls;
 
 use wavegate_model::evidence::EvidenceScope;
 use wavegate_model::{Evidence, Query};
 use wavegate_ports::BoxFuture;
 
+pub use http::HttpSource;
 pub use probe::ProbeSource;
+pub use prometheus::PrometheusSource;
 pub use recorded::{RecordedSource, RecordedSources};
-pub use set::{OpenError, SourceSet};
+pub use set::{BadSource, OpenError, SourceSet};
 
 /// A place that evidence comes from. Names, grants, time and size are the set's business.
 pub trait Source: Send + Sync {

@@ -1,6 +1,6 @@
 //! The sources of a rollout: who may ask, how long, and how much.
 
-use crate::{Fault, ProbeSource, Source};
+use crate::{Fault, HttpSource, ProbeSource, PrometheusSource, Source};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,13 +36,14 @@ struct Entry {
 /// A source cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// This program does not have the kind.
-    #[error("source `{source_name}` is of kind `{kind}`, which this version cannot ask")]
-    NotSupported {
+    /// Its description cannot be carried out.
+    #[error("source `{source_name}` cannot be asked")]
+    BadSource {
         /// Which source.
         source_name: SourceName,
-        /// Its kind.
-        kind: &'static str,
+        /// What is wrong with it.
+        #[source]
+        why: BadSource,
     },
     /// The driver cannot answer for it.
     #[error("source `{source_name}` needs a driver that answers probes, and this one does not")]
@@ -50,6 +51,20 @@ pub enum OpenError {
         /// Which source.
         source_name: SourceName,
     },
+}
+
+/// What is wrong with the description of a source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSource {
+    /// It does not say where the server is.
+    #[error("`{0}` is not an address of the form `http://host:port/path`")]
+    Address(String),
+    /// Certificates would not be used.
+    #[error("it has `tls`, but its address `{0}` does not begin with `https://`")]
+    TlsWithoutHttps(String),
+    /// It fixes a label that no selector can have.
+    #[error("`{0}` cannot be fixed as a label of Prometheus")]
+    Label(String),
 }
 
 impl SourceSet {
@@ -68,17 +83,15 @@ impl SourceSet {
                     set.add(spec, Arc::new(source));
                 }
                 SourceKind::Probe => return Err(OpenError::NoProbes { source_name }),
-                SourceKind::Prometheus(_) => {
-                    return Err(OpenError::NotSupported {
-                        source_name,
-                        kind: "prometheus",
-                    });
+                SourceKind::Prometheus(ref prometheus) => {
+                    let source = PrometheusSource::new(prometheus)
+                        .map_err(|why| OpenError::BadSource { source_name, why })?;
+                    set.add(spec, Arc::new(source));
                 }
-                SourceKind::Http(_) => {
-                    return Err(OpenError::NotSupported {
-                        source_name,
-                        kind: "http",
-                    });
+                SourceKind::Http(ref http) => {
+                    let source = HttpSource::new(http)
+                        .map_err(|why| OpenError::BadSource { source_name, why })?;
+                    set.add(spec, Arc::new(source));
                 }
             }
         }

@@ -1,5 +1,9 @@
 //! Sources as the conductor meets them.
 
+mod real;
+mod server;
+mod servers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use wavegate_model::evidence::{EvidenceScope, ProbeSummary, Requests, Series};
@@ -137,6 +141,11 @@ impl Driver for Probes {
             }
         })
     }
+}
+
+/// A driver for sources that ask none.
+fn probes_driver() -> Arc<dyn Driver> {
+    Probes::answering(Answer::Never)
 }
 
 fn spec(name: &str, kind: SourceKind) -> SourceSpec {
@@ -355,31 +364,8 @@ async fn a_source_has_a_time_limit_and_a_query_a_size() {
 }
 
 #[test]
-fn a_kind_that_is_not_built_is_refused_before_anything_is_asked() {
-    let endpoint = Endpoint {
-        address: "http://127.0.0.1".to_owned(),
-        timeout: DurationMs::secs(1),
-        auth: Auth::None,
-        tls: None,
-    };
-    let http = SourceKind::Http(HttpSource {
-        endpoint,
-        paths: vec![],
-        body_bytes_max: 1,
-    });
-    let driver: Arc<dyn Driver> = Probes::answering(Answer::Never);
+fn probes_need_a_driver_that_answers_them() {
     let rollout = RolloutId::from("r");
-    let error = SourceSet::open([spec("web", http)], &driver, &rollout)
-        .err()
-        .unwrap();
-    let source_name = SourceName::from("web");
-    assert_eq!(
-        error,
-        OpenError::NotSupported {
-            source_name,
-            kind: "http"
-        }
-    );
     let blind: Arc<dyn Driver> = Arc::new(Probes {
         capable: false,
         answer: Answer::Never,
