@@ -224,7 +224,13 @@ impl Service {
             .retain(|node, _| seen.iter().any(|seen| seen.state.node == *node));
         for seen in seen {
             let Some(check) = &seen.check else { continue };
-            memory.checks.push(check.clone());
+            let standing = memory.nodes.entry(seen.state.node.clone()).or_default();
+            // A node that is still starting has not failed anybody: its red checks say that it is
+            // not ready, and are no evidence about the release that serves.
+            if seen.is_ready() || matches!(standing.has_served, Served::Once) {
+                let check = check.clone();
+                memory.checks.push(check);
+            }
             let standing = memory.nodes.entry(seen.state.node.clone()).or_default();
             if seen.is_ready() {
                 *standing = Standing {

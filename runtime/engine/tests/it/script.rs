@@ -108,7 +108,7 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
         "irreversible" => scenario.reversal = Reversal::Irreversible,
         "strategy" => {
             scenario.strategy = match line.words[1] {
-                "rolling" => Strategy::OneAtATime,
+                "one-at-a-time" => Strategy::OneAtATime,
                 "switch" => Strategy::Switch,
                 "up-down-up" => Strategy::UpDownUp,
                 "staged" => Strategy::Staged(line.list("at").into_iter().map(number).collect()),
