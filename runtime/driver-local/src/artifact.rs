@@ -1,11 +1,12 @@
 //! What documents say to this driver: the connection of a cluster and the artifact of a release.
 
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wavegate_model::{Cluster, Release};
+use wavegate_model::{Cluster, DurationMs, Release};
 
 /// Where a cluster is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -47,9 +48,11 @@ pub struct Artifact {
 pub struct Health {
     /// Path, with its leading slash.
     pub path: String,
-    /// How long an answer may take.
+    /// How long an answer may take; a duration such as `1s`.
+    #[serde(rename = "timeout", deserialize_with = "duration")]
     pub timeout_ms: u32,
     /// How long a node may take to come up before it counts as failed.
+    #[serde(rename = "start", deserialize_with = "duration")]
     pub start_ms: u32,
 }
 
@@ -72,6 +75,7 @@ pub struct Drain {
     /// Signal that makes it finish its requests and end.
     pub signal: DrainSignal,
     /// How long it may take; also how long the front door waits for requests in flight.
+    #[serde(rename = "timeout", deserialize_with = "duration")]
     pub timeout_ms: u32,
 }
 
@@ -132,6 +136,26 @@ pub enum BadDocument {
     },
 }
 
+/// Reads a block of a document. By way of a value, because a place in the JSON that it became
+/// says nothing to whoever wrote the document.
+fn read<T: DeserializeOwned>(json: &str) -> Result<T, String> {
+    let value: serde_json::Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    serde_json::from_value(value).map_err(|e| e.to_string())
+}
+
+/// A duration as documents write it, in milliseconds.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let duration = DurationMs::parse(&text).map_err(D::Error::custom)?;
+    if duration == DurationMs::ZERO || duration > DurationMs::MAX {
+        return Err(D::Error::custom(format!(
+            "`{text}` must be more than nothing, and at most {}",
+            DurationMs::MAX
+        )));
+    }
+    Ok(duration.as_u32())
+}
+
 impl Connection {
     /// Reads the connection of a cluster.
     pub fn of(cluster: &Cluster) -> Result<Self, BadDocument> {
@@ -139,8 +163,7 @@ impl Connection {
             cluster: cluster.name.to_string(),
             detail,
         };
-        let connection: Self =
-            serde_json::from_str(&cluster.connection).map_err(|e| bad(e.to_string()))?;
+        let connection: Self = read(&cluster.connection).map_err(bad)?;
         if connection.dir.as_os_str().is_empty() {
             return Err(bad("`dir` is empty".to_owned()));
         }
@@ -167,7 +190,7 @@ impl Artifact {
             version: release.version.clone(),
             detail,
         };
-        let artifact: Self = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+        let artifact: Self = read(json).map_err(bad)?;
         if artifact.command.first().is_none_or(String::is_empty) {
             return Err(bad("`command` names no program".to_owned()));
         }
@@ -261,6 +284,26 @@ mod tests {
             r#"{"dir":"x","y":1}"#,
         ] {
             assert!(Connection::of(&cluster(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_read_as_in_every_document() {
+        let release = |block: &str| Release {
+            version: "1".to_owned(),
+            digest: wavegate_model::Digest::from_sha256(&[0; 32]),
+            reversal: wavegate_model::release::Reversal::Possible,
+            artifacts: BTreeMap::from([(crate::NAME.to_owned(), block.to_owned())]),
+        };
+        let good = r#"{"command":["x"],"health":{"timeout":"1500ms","start":"1m"},"drain":{"timeout":"2s"}}"#;
+        let artifact = Artifact::of(&release(good)).expect("it is valid");
+        assert_eq!(artifact.health.timeout_ms, 1500);
+        assert_eq!(artifact.health.start_ms, 60_000);
+        assert_eq!(artifact.drain_time(), Duration::from_secs(2));
+        for bad in ["0s", "soon", "41d", "5"] {
+            let block = good.replace("2s", bad);
+            let error = Artifact::of(&release(&block)).expect_err(bad).to_string();
+            assert!(error.contains(bad), "{error}");
         }
     }
 }

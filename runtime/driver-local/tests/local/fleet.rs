@@ -179,8 +179,8 @@ impl Fleet {
         let starts = self.dir.path().join("starts");
         let artifact = serde_json::json!({
             "command": [program, "service", "{port}", "{version}", starts, manner],
-            "health": { "path": "/healthz", "timeoutMs": 5000, "startMs": if manner == "red" { 300 } else { 30_000 } },
-            "drain": { "signal": "SIGTERM", "timeoutMs": if manner == "stubborn" { 200 } else { 10_000 } },
+            "health": { "path": "/healthz", "timeout": "5s", "start": if manner == "red" { "300ms" } else { "30s" } },
+            "drain": { "signal": "SIGTERM", "timeout": if manner == "stubborn" { "200ms" } else { "10s" } },
         });
         let mut sum = [0; 32];
         sum[..version.len()].copy_from_slice(version.as_bytes());
@@ -263,26 +263,21 @@ impl Fleet {
 
     /// Process ids of the supervisors, by slot.
     pub(crate) fn supervisors(&self, cluster: &str) -> Vec<u32> {
-        let slots = self
-            .dir
-            .path()
-            .join(cluster)
-            .join(self.service.as_str())
-            .join("slots");
-        let mut slots: Vec<PathBuf> = std::fs::read_dir(slots)
-            .unwrap()
-            .map(|slot| slot.unwrap().path())
+        let folder = self.dir.path().join(cluster).join(self.service.as_str());
+        let slots = std::fs::read_dir(folder.join("slots"));
+        let mut slots: Vec<PathBuf> = slots
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|slot| slot.path())
             .collect();
         slots.sort();
-        let state = |slot: PathBuf| -> serde_json::Value {
-            serde_json::from_slice(&std::fs::read(slot.join("state.json")).unwrap()).unwrap()
+        let pid = |slot: PathBuf| {
+            let state = std::fs::read(slot.join("state.json")).ok()?;
+            let state: serde_json::Value = serde_json::from_slice(&state).ok()?;
+            u32::try_from(state["supervisor"]["pid"].as_u64()?).ok()
         };
-        let pid = |slot| {
-            state(slot)["supervisor"]["pid"]
-                .as_u64()
-                .and_then(|pid| u32::try_from(pid).ok())
-        };
-        slots.into_iter().map(|slot| pid(slot).unwrap()).collect()
+        slots.into_iter().filter_map(pid).collect()
     }
 
     /// A host in a process of its own, that replaces all nodes and moves all traffic.
