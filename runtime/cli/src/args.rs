@@ -99,8 +99,11 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Writes the manual page.
-    Man,
+    /// Writes the manual page, or that of a command.
+    Man {
+        /// Which command.
+        command: Option<String>,
+    },
     #[command(hide = true)]
     DemoShop(crate::demo::DemoShop),
 }

@@ -140,13 +140,19 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn open(state: &StateDir) -> Result<Self> {
-        Ok(Self {
-            journal: Some(state.journal()?),
-            ..Self::without_journal(state)?
-        })
+        let mut host = Self::without_journal(state)?;
+        host.open_journal(state)?;
+        Ok(host)
     }
 
-    /// For commands that run nothing.
+    /// Opens the journal, and makes one where there is none: only once it is known that there
+    /// will be something to write.
+    pub(crate) fn open_journal(&mut self, state: &StateDir) -> Result<()> {
+        self.journal = Some(state.journal()?);
+        Ok(())
+    }
+
+    /// For commands that run nothing, or nothing yet.
     pub(crate) fn without_journal(state: &StateDir) -> Result<Self> {
         Ok(Self {
             journal: None,

@@ -59,6 +59,7 @@ fn start(cli: Cli) -> Result<Exit> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(prepare::colour() == wavegate_documents::Colour::Always)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -75,7 +76,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Quickstart(args) => quickstart::quickstart(args, &state, format).await,
         Command::Down(args) => down::down(args, format).await,
-        Command::Init(args) => init::init(&args),
+        Command::Init(args) => init::init(&args, format),
         Command::Validate(args) => plan::validate(args, &state, format).await,
         Command::Plan(args) => plan::plan(args, &state, format).await,
         Command::Run(args) => run::run(args, &state, format).await,
@@ -102,8 +103,19 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
             );
             Ok(Exit::Done)
         }
-        Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+        Command::Man { command } => {
+            let mut page = Cli::command();
+            if let Some(name) = command {
+                // Flags of every command are copied into the commands when they are built.
+                page.build();
+                let found = page.find_subcommand(&name).cloned();
+                page = found.ok_or_else(|| {
+                    Failure::usage(format!("there is no command `{name}`"))
+                        .hint("`wavegate --help` lists them")
+                })?;
+                page = page.display_name(format!("wavegate-{name}"));
+            }
+            clap_mangen::Man::new(page).render(&mut std::io::stdout())?;
             Ok(Exit::Done)
         }
         Command::DemoShop(args) => {

@@ -2,18 +2,17 @@
 //! configuration and grants are checked, paths are made absolute.
 
 use crate::exit::{Exit, Failure, Result};
-use crate::host::Host;
+use crate::host::{Host, LOCAL};
 use crate::output;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use wavegate_documents::{Colour, Diagnostics, Documents, Location, ResolvedRollout, Severity};
+use wavegate_driver_local::artifact::{Artifact, Connection};
 use wavegate_engine::{Capabilities, Pins, Spec};
 use wavegate_model::plugin::{PluginKind, ReleaseId, SiteSummary, Stage};
 use wavegate_model::policy::{GateUse, PluginRef};
 use wavegate_model::{GateName, RolloutId, Unavailable};
-use wavegate_ports::plugins::{
-    Answer, CallEnd, LoadedPlugin, PluginCall, PluginRejected, Plugins, Question,
-};
+use wavegate_ports::plugins::{Answer, CallEnd, LoadedPlugin, PluginCall, Plugins, Question};
 
 /// A rollout that can start.
 pub(crate) struct Prepared {
@@ -30,7 +29,36 @@ pub(crate) fn load(files: &[PathBuf]) -> Result<Documents> {
     if problems.has_errors() {
         return Err(invalid(problems));
     }
+    for name in documents.rollouts() {
+        let resolved = documents.resolve(name).map_err(invalid)?;
+        local_blocks(&documents, &resolved)?;
+    }
     Ok(documents)
+}
+
+/// What documents say to the driver of this machine is read by the driver, and told at its place.
+fn local_blocks(documents: &Documents, resolved: &ResolvedRollout) -> Result<()> {
+    let mut problems = Diagnostics::default();
+    let clusters = resolved.clusters.iter();
+    for cluster in clusters.filter(|cluster| cluster.driver == LOCAL) {
+        if let Err(error) = Connection::of(cluster) {
+            let place = Location::Connection(resolved.fleet.clone(), cluster.name.clone());
+            let problem = documents.problem_at(&place, error.to_string(), None);
+            problems = problems.and(problem.into());
+        }
+    }
+    if resolved.clusters.iter().any(|c| c.driver == LOCAL)
+        && let Err(error) = Artifact::of(&resolved.release)
+    {
+        let place = Location::Artifact(resolved.release_name.clone(), LOCAL.to_owned());
+        let problem = documents.problem_at(&place, error.to_string(), None);
+        problems = problems.and(problem.into());
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(invalid(problems))
+    }
 }
 
 /// Diagnostics are told as they are, then the command fails with exit code 2.
@@ -52,6 +80,14 @@ pub(crate) fn colour() -> Colour {
         Colour::Never
     } else {
         Colour::Always
+    }
+}
+
+/// Tells what is worth a warning in a rollout's documents.
+pub(crate) fn warn(prepared: &Prepared) {
+    let warnings = prepared.resolved.warnings.render(colour());
+    if !warnings.trim().is_empty() {
+        output::say(warnings.trim_end());
     }
 }
 
@@ -81,7 +117,15 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
     let base = resolved.folders.policy.clone();
     let policy = &resolved.policy;
 
-    let strategy = plugin(host, &policy.strategy.plugin, PluginKind::Strategy, &base).await?;
+    let strategy = plugin(
+        host,
+        documents,
+        &Location::StrategyPlugin(policy.name.clone()),
+        &policy.strategy.plugin,
+        PluginKind::Strategy,
+        &base,
+    )
+    .await?;
     config(
         host,
         documents,
@@ -92,7 +136,15 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
     .await?;
     let mut gates = BTreeMap::new();
     for gate in &policy.gates {
-        let loaded = plugin(host, &gate.plugin, PluginKind::Gate, &base).await?;
+        let loaded = plugin(
+            host,
+            documents,
+            &Location::GatePlugin(policy.name.clone(), gate.name.clone()),
+            &gate.plugin,
+            PluginKind::Gate,
+            &base,
+        )
+        .await?;
         config(
             host,
             documents,
@@ -140,18 +192,21 @@ fn new_id(name: &str) -> Result<RolloutId> {
 
 async fn plugin(
     host: &Host,
+    documents: &Documents,
+    location: &Location,
     reference: &PluginRef,
     kind: PluginKind,
     base: &Path,
 ) -> Result<LoadedPlugin> {
-    host.plugins
-        .load(reference, kind, base)
-        .await
-        .map_err(rejected)
-}
-
-pub(crate) fn rejected(error: PluginRejected) -> Failure {
-    Failure::new(Exit::Plugin, error)
+    let loaded = host.plugins.load(reference, kind, base).await;
+    loaded.map_err(|error| {
+        let problem =
+            documents.problem_at(location, format!("{:#}", anyhow::Error::new(error)), None);
+        let told = Diagnostics::from(problem);
+        output::say(told.render(colour()).trim_end());
+        let refused = anyhow::anyhow!("a plugin was rejected; nothing was touched");
+        Failure::new(Exit::Plugin, refused)
+    })
 }
 
 async fn config(

@@ -3,14 +3,19 @@
 use crate::host::StateDir;
 use crate::output::{self, BAD, Format, GOOD, JSON_VERSION, STRONG, paint};
 use crate::{follow, words};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use wavegate_conductor::Outcome;
 use wavegate_driver_local::front_door::FrontDoor;
+use wavegate_engine::explain::measurement_text;
+use wavegate_engine::fact::FailReason;
 use wavegate_engine::{End, State};
-use wavegate_model::plugin::Subject;
-use wavegate_model::{ClusterName, Digest};
+use wavegate_model::plugin::{Measurement, Subject};
+use wavegate_model::{ClusterName, Digest, GateName, SiteName};
+
+/// Lines about what made sites fail, at most: a screen full.
+const BROKEN_MAX: usize = 20;
 
 /// Requests through the front doors since they started, by release.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -32,13 +37,31 @@ struct Report<'a> {
     rollout: &'a str,
     outcome: String,
     release: &'a str,
+    /// The beginning of the release's digest, as in the front door's header `x-wavegate-release`.
+    digest: &'a str,
     seconds: f64,
     sites: BTreeMap<&'a str, &'static str>,
     failures: BTreeMap<&'a str, String>,
+    /// Measurements that broke their limits, and so made a site fail.
+    broken: Vec<Broken<'a>>,
     /// Largest number of nodes on the new release at once, summed over sites.
     exposed_nodes: u32,
     /// None where no front door answers.
     requests: Option<Requests>,
+}
+
+/// A measurement that broke its limit.
+#[derive(serde::Serialize)]
+struct Broken<'a> {
+    site: &'a str,
+    gate: &'a str,
+    measurement: &'a str,
+    /// Empty for all clusters of the site.
+    cluster: &'a str,
+    value: Option<f64>,
+    unit: &'a str,
+    limit: &'a str,
+    samples: u32,
 }
 
 /// Tells how a run ended: a report on standard output, or as JSON.
@@ -80,6 +103,7 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
         rollout: state.spec.rollout.as_str(),
         outcome: word(outcome),
         release: &state.spec.release.version,
+        digest: state.spec.release.digest.short(),
         seconds: seconds(state),
         sites: state
             .sites
@@ -87,8 +111,42 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
             .map(|(name, site)| (name.as_str(), follow::phase(site.phase)))
             .collect(),
         failures: state.sites.iter().filter_map(failure).collect(),
+        broken: broken(state)
+            .map(|(site, gate, measurement)| Broken {
+                site: site.as_str(),
+                gate: gate.as_str(),
+                measurement: &measurement.name,
+                cluster: &measurement.cluster,
+                value: measurement.value,
+                unit: &measurement.unit,
+                limit: &measurement.limit,
+                samples: measurement.samples,
+            })
+            .collect(),
         exposed_nodes: exposed(state),
         requests,
+    }
+}
+
+/// The measurements that made sites fail.
+fn broken(state: &State) -> impl Iterator<Item = (&SiteName, &GateName, &Measurement)> {
+    state.sites.iter().flat_map(|(name, site)| {
+        let (gate, measurements) = match &site.failure {
+            Some(FailReason::Gate {
+                gate, measurements, ..
+            }) => (Some(gate), measurements.as_slice()),
+            Some(_) | None => (None, [].as_slice()),
+        };
+        let of_site = move |m| gate.map(|gate| (name, gate, m));
+        measurements.iter().filter_map(of_site)
+    })
+}
+
+/// `1 node`, `2 nodes`.
+fn plural(count: impl Into<u64>, thing: &str) -> String {
+    match count.into() {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
     }
 }
 
@@ -115,6 +173,13 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
         &mut out,
         &format!("  rollout   {} in {:.1} s", spec.rollout, seconds(state)),
     );
+    for (site, gate, measurement) in broken(state).take(BROKEN_MAX) {
+        let text = format!(
+            "  broken    {}, measured by gate {gate} in site {site}",
+            measurement_text(measurement)
+        );
+        line(&mut out, &paint(BAD, &text));
+    }
     let mut sites: Vec<_> = state.sites.iter().collect();
     sites.sort_by_key(|(_, site)| site.number);
     for (name, site) in sites.iter().take(30) {
@@ -129,11 +194,17 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
                 spec.release.version
             ),
         );
-        if let Some(reason) = &site.failure {
-            line(
-                &mut out,
-                &format!("            {}", paint(BAD, &format!("failed: {reason}"))),
-            );
+        match &site.failure {
+            // Its measurements have lines of their own.
+            Some(FailReason::Gate { gate, reason, .. }) => {
+                let text = format!("failed: gate {gate}: {reason}");
+                line(&mut out, &format!("            {}", paint(BAD, &text)));
+            }
+            Some(reason) => {
+                let text = format!("failed: {reason}");
+                line(&mut out, &format!("            {}", paint(BAD, &text)));
+            }
+            None => {}
         }
     }
     if sites.len() > 30 {
@@ -145,27 +216,12 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
             ),
         );
     }
-    for (key, gate) in &state.gates {
-        if let (Some(evaluation), Subject::Site(site)) = (&gate.evaluation, &key.subject)
-            && state.gates.len() <= 40
-        {
-            line(
-                &mut out,
-                &format!(
-                    "  gate      {} ({}) in {site}, asked {} times; last {}",
-                    key.gate,
-                    key.phase.as_str(),
-                    gate.attempts,
-                    words::verdict(evaluation)
-                ),
-            );
-        }
-    }
+    gates(state).iter().for_each(|text| line(&mut out, text));
     line(
         &mut out,
         &format!(
-            "  exposed   {} nodes ran {} at once",
-            exposed(state),
+            "  exposed   {} at once ran {}",
+            plural(exposed(state), "node"),
             spec.release.version
         ),
     );
@@ -173,15 +229,18 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
         line(
             &mut out,
             &format!(
-                "            {} requests went to {}, {} of them without a good answer",
-                r.new, spec.release.version, r.new_failed
+                "            {} went to {}, {} of them without a good answer",
+                plural(r.new, "request"),
+                spec.release.version,
+                r.new_failed
             ),
         );
         line(
             &mut out,
             &format!(
-                "            {} requests went to other releases, {} of them without a good answer",
-                r.other, r.other_failed
+                "            {} went to other releases, {} of them without a good answer",
+                plural(r.other, "request"),
+                r.other_failed
             ),
         );
     }
@@ -213,6 +272,52 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
         ),
     );
     out
+}
+
+/// A line for each gate; of sites that failed, the last verdicts one by one.
+fn gates(state: &State) -> Vec<String> {
+    let failed = |site: &SiteName| state.sites.get(site).is_some_and(|s| s.failure.is_some());
+    let mut lines = Vec::new();
+    // By gate: how often it was asked, about how many sites and waves, and the last verdicts.
+    let mut sums: BTreeMap<&GateName, (u32, BTreeSet<&Subject>, BTreeMap<&str, u32>)> =
+        BTreeMap::new();
+    for (key, gate) in &state.gates {
+        let Some(evaluation) = &gate.evaluation else {
+            continue;
+        };
+        if let Subject::Site(site) = &key.subject
+            && failed(site)
+            && lines.len() < BROKEN_MAX
+        {
+            lines.push(format!(
+                "  gate      {} ({}) in {site}, asked {}; last {}",
+                key.gate,
+                key.phase.as_str(),
+                plural(gate.attempts, "time"),
+                words::verdict(evaluation)
+            ));
+            continue;
+        }
+        let (asked, subjects, last) = sums.entry(&key.gate).or_default();
+        *asked += gate.attempts;
+        subjects.insert(&key.subject);
+        *last
+            .entry(words::verdict_word(evaluation.verdict))
+            .or_default() += 1;
+    }
+    for (gate, (asked, subjects, last)) in sums {
+        let last: Vec<String> = last
+            .iter()
+            .map(|(word, count)| format!("{count} {word}"))
+            .collect();
+        lines.push(format!(
+            "  gate      {gate} of {}, asked {}; last verdicts: {}",
+            plural(u32::try_from(subjects.len()).unwrap_or(u32::MAX), "site"),
+            plural(asked, "time"),
+            last.join(", ")
+        ));
+    }
+    lines
 }
 
 /// Folders of the front doors of a rollout's clusters.

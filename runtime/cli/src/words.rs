@@ -3,9 +3,9 @@
 use crate::output::{BAD, GOOD, paint};
 use wavegate_engine::command::Change;
 use wavegate_engine::explain::measurement_text;
-use wavegate_engine::waiting::split_text;
 use wavegate_engine::{End, Fact, State};
 use wavegate_model::plugin::{Evaluation, Phase, Proposal, Subject, Verdict};
+use wavegate_model::{ClusterName, Digest, Share, Split};
 
 /// A fact in words; none for those that only machines need.
 pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
@@ -68,7 +68,11 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
                 effect.site, change.cluster, change.new, change.baseline
             ),
             Change::Traffic { split, .. } => {
-                format!("site {}: traffic to {}", effect.site, split_text(split))
+                format!(
+                    "site {}: traffic to {}",
+                    effect.site,
+                    split_words(split, state)
+                )
             }
         },
         Fact::CommandRefused { command, result } => paint(
@@ -137,6 +141,33 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
     })
 }
 
+/// `25% on 2.0 in eu-1, 75% on 1.0 in eu-1`.
+fn split_words(split: &Split, state: &State) -> String {
+    let share = |share: &Share| {
+        let release = version(&share.release, &share.cluster, state);
+        format!("{} on {release} in {}", share.share, share.cluster)
+    };
+    let shares: Vec<String> = split.shares().iter().map(share).collect();
+    if shares.is_empty() {
+        "nothing".to_owned()
+    } else {
+        shares.join(", ")
+    }
+}
+
+/// What people call a release; the beginning of its digest if nobody said.
+fn version<'a>(release: &'a Digest, cluster: &ClusterName, state: &'a State) -> &'a str {
+    if *release == state.spec.release.digest {
+        return &state.spec.release.version;
+    }
+    let baseline = state.clusters.get(cluster);
+    let baseline = baseline.and_then(|cluster| cluster.baseline.as_deref());
+    match baseline {
+        Some(baseline) if baseline.digest == *release => &baseline.version,
+        Some(_) | None => release.short(),
+    }
+}
+
 fn because(reason: &str) -> String {
     if reason.is_empty() {
         String::new()
@@ -167,12 +198,21 @@ fn decision(site: &str, proposal: &Proposal, stage: &str, reason: &str) -> Strin
     format!("site {site}: stage {stage} {what} ({reason})")
 }
 
+pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Hold => "hold",
+        Verdict::Fail => "fail",
+    }
+}
+
 /// `pass: success-ratio in eu-1 is 1.0000 (limit >= 0.99, 120 samples)`.
 pub(crate) fn verdict(evaluation: &Evaluation) -> String {
+    let word = verdict_word(evaluation.verdict);
     let word = match evaluation.verdict {
-        Verdict::Pass => paint(GOOD, "pass"),
-        Verdict::Hold => "hold".to_owned(),
-        Verdict::Fail => paint(BAD, "fail"),
+        Verdict::Pass => paint(GOOD, word),
+        Verdict::Hold => word.to_owned(),
+        Verdict::Fail => paint(BAD, word),
     };
     let measured: Vec<String> = evaluation
         .measurements

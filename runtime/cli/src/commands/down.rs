@@ -21,7 +21,13 @@ pub(crate) async fn down(args: Down, format: Format) -> Result<Exit> {
     if args.dry_run {
         for (service, clusters) in &fleets {
             for cluster in clusters.values() {
-                output::data(&format!("would stop {service} in cluster {}", cluster.name));
+                if format == Format::Json {
+                    output::json(&serde_json::json!({
+                        "version": JSON_VERSION, "would_stop": service, "cluster": cluster.name
+                    }));
+                } else {
+                    output::data(&format!("would stop {service} in cluster {}", cluster.name));
+                }
             }
         }
         return Ok(Exit::Done);

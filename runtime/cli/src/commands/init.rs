@@ -2,7 +2,7 @@
 
 use crate::args::Init;
 use crate::exit::{Exit, Failure, Result};
-use crate::output;
+use crate::output::{self, Format, JSON_VERSION};
 use anyhow::Context as _;
 use std::path::Path;
 
@@ -25,22 +25,49 @@ const DOCUMENTS: [(&str, &str); 6] = [
     ),
 ];
 
-pub(crate) fn init(args: &Init) -> Result<Exit> {
-    let used = args
-        .dir
-        .read_dir()
-        .is_ok_and(|mut entries| entries.next().is_some());
-    if used {
-        let message = format!("the folder {} is not empty", args.dir.display());
-        return Err(Failure::usage(message).hint("name a folder that does not exist yet"));
-    }
+pub(crate) fn init(args: &Init, format: Format) -> Result<Exit> {
+    must_be_empty(&args.dir)?;
     write(&args.dir, args.port)?;
     let dir = args.dir.display();
     output::say(&format!(
         "wrote the documents of the quickstart to {dir}; edit them, then:"
     ));
-    output::data(&format!("wavegate plan {dir}\nwavegate quickstart {dir}"));
+    if format == Format::Json {
+        let files: Vec<&str> = DOCUMENTS.iter().map(|(name, _)| *name).collect();
+        output::json(
+            &serde_json::json!({"version": JSON_VERSION, "dir": args.dir, "files": files}),
+        );
+    } else {
+        output::data(&format!("wavegate plan {dir}\nwavegate quickstart {dir}"));
+    }
     Ok(Exit::Done)
+}
+
+/// Documents are never mixed with what is there already.
+pub(crate) fn must_be_empty(dir: &Path) -> Result<()> {
+    let used = dir
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some());
+    if used || dir.is_file() {
+        let message = format!(
+            "{} is there already, and is not an empty folder",
+            dir.display()
+        );
+        return Err(Failure::usage(message).hint("name a folder that does not exist yet"));
+    }
+    Ok(())
+}
+
+/// Removes the documents again, and folders that are empty without them.
+pub(crate) fn remove(dir: &Path) {
+    for (name, _) in DOCUMENTS {
+        // Whoever removed it already had the same in mind.
+        let _ = std::fs::remove_file(dir.join(name));
+    }
+    for folder in [dir.join("bad"), dir.join("clusters"), dir.to_owned()] {
+        // It stays if something else is in it.
+        let _ = std::fs::remove_dir(folder);
+    }
 }
 
 /// Writes the documents into a folder.

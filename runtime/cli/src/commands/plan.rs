@@ -18,10 +18,7 @@ pub(crate) async fn validate(args: Files, dir: &StateDir, format: Format) -> Res
     let host = Host::without_journal(dir)?;
     for name in &names {
         let prepared = prepare::prepare(&host, &documents, name).await?;
-        let warnings = prepared.resolved.warnings.render(prepare::colour());
-        if !warnings.trim().is_empty() {
-            output::say(warnings.trim_end());
-        }
+        prepare::warn(&prepared);
     }
     let counts: Vec<String> = documents
         .counts()

@@ -29,6 +29,7 @@ pub(crate) async fn quickstart(args: Quickstart, state: &StateDir, format: Forma
     let dir = std::path::absolute(&args.dir)?;
     let ours = !dir.join("rollout.yaml").exists();
     if ours {
+        init::must_be_empty(&dir)?;
         init::write(&dir, free_ports(args.port)?)?;
     }
     let mut files = vec![dir.clone()];
@@ -36,9 +37,10 @@ pub(crate) async fn quickstart(args: Quickstart, state: &StateDir, format: Forma
         files.push(dir.join("bad"));
     }
     let documents = prepare::load(&files)?;
-    let host = Host::open(state)?;
+    let mut host = Host::without_journal(state)?;
     let name = if args.bad { BAD_ROLLOUT } else { ROLLOUT };
     let prepared = prepare::prepare(&host, &documents, name).await?;
+    host.open_journal(state)?;
     let clusters = prepared.spec.clusters.clone();
 
     let outcome = with_fleet(&args, &host, &documents, prepared, state, format).await;
@@ -176,7 +178,7 @@ fn remove(dir: &Path, clusters: &[Cluster], ours: bool) -> Result<()> {
         }
     }
     if ours {
-        std::fs::remove_dir_all(dir)?;
+        init::remove(dir);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use wavegate_engine::Spec;
 use wavegate_model::RolloutId;
 use wavegate_model::plugin::PluginKind;
 use wavegate_ports::driver::DriverError;
-use wavegate_ports::plugins::Plugins;
+use wavegate_ports::plugins::{PluginRejected, Plugins};
 
 /// A rollout that is about to be run, with its lock.
 pub(crate) struct Ready {
@@ -29,17 +29,15 @@ pub(crate) async fn run(args: Run, state: &StateDir, format: Format) -> Result<E
     if args.dry_run {
         return crate::commands::plan::plan_of(&documents, &names, state, format).await;
     }
-    let host = Host::open(state)?;
-    let mut ready = Vec::new();
+    let mut host = Host::without_journal(state)?;
+    let mut all = Vec::new();
     for name in names {
-        let prepared = prepare::prepare(&host, &documents, &name).await?;
-        output::say(
-            prepared
-                .resolved
-                .warnings
-                .render(prepare::colour())
-                .trim_end(),
-        );
+        all.push(prepare::prepare(&host, &documents, &name).await?);
+    }
+    host.open_journal(state)?;
+    let mut ready = Vec::new();
+    for prepared in all {
+        prepare::warn(&prepared);
         let lock = state.lock(&prepared.spec.rollout, false)?;
         let spec = prepared.spec;
         ready.push(Ready {
@@ -83,14 +81,18 @@ async fn load_pinned(host: &Host, spec: &Spec) -> Result<()> {
     host.plugins
         .load_stored(&spec.pins.strategy, PluginKind::Strategy)
         .await
-        .map_err(prepare::rejected)?;
+        .map_err(rejected)?;
     for digest in spec.pins.gates.values() {
         host.plugins
             .load_stored(digest, PluginKind::Gate)
             .await
-            .map_err(prepare::rejected)?;
+            .map_err(rejected)?;
     }
     Ok(())
+}
+
+fn rejected(error: PluginRejected) -> Failure {
+    Failure::new(Exit::Plugin, error)
 }
 
 /// Runs rollouts side by side until all have ended, and tells how. The exit code is that of the
