@@ -5,7 +5,7 @@
 //! foreground whose lines a test can wait for; [`Load`] is `wrk` at one front door.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,6 +46,26 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "{what} did not come");
         std::thread::park_timeout(Duration::from_millis(20));
     }
+}
+
+/// Sends one request to a front door, and returns the whole answer.
+///
+/// # Panics
+/// If there is none.
+pub fn ask(door: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(door).expect("the front door takes connections");
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a deadline can be set");
+    let request = format!("GET / HTTP/1.1\r\nhost: {door}\r\nconnection: close\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .expect("the front door reads");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("the front door answers");
+    answer
 }
 
 /// Three free ports in a row. Tests of one process never get the same ones; the range lies below
@@ -549,7 +569,8 @@ impl Load {
     /// # Panics
     /// If `wrk` is not installed.
     pub fn start(fleet: &Fleet, door: SocketAddr) -> Self {
-        let script = fleet.folder().join("count.lua");
+        // Each its own: one that is just being written is no script.
+        let script = fleet.folder().join(format!("count-{}.lua", door.port()));
         std::fs::write(&script, WRK_SCRIPT).expect("the folder can be written");
         let mut command = Command::new("wrk");
         command
@@ -567,18 +588,13 @@ impl Load {
         );
         let started = Instant::now();
         let running = Running::start(command);
-        // It answers SIGINT only once it has set itself up; traffic says that it has.
         Self { running, started }
     }
 
     /// One at each of the front doors.
     pub fn everywhere(fleet: &Fleet) -> Vec<Self> {
-        let all: Vec<Self> = fleet
-            .doors()
-            .iter()
-            .map(|door| Self::start(fleet, *door))
-            .collect();
-        all
+        let doors = fleet.doors();
+        doors.map(|door| Self::start(fleet, door)).into()
     }
 
     /// Stops it, and says what it saw.

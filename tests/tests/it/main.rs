@@ -1,3 +1,4 @@
 //! The tests that look at the whole: one binary, because linking is what they cost.
 
 mod architecture;
+mod e2e;

@@ -1,0 +1,6 @@
+//! The built binary with real processes, as a user has it.
+
+mod plugins;
+mod quickstart;
+mod steering;
+mod usage;
