@@ -274,13 +274,20 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
     out
 }
 
+/// All answers of a gate, summed up.
+#[derive(Default)]
+struct GateSum<'a> {
+    asked: u32,
+    subjects: BTreeSet<&'a Subject>,
+    /// How many of the last verdicts read so, one for each subject and phase.
+    last: BTreeMap<&'static str, u32>,
+}
+
 /// A line for each gate; of sites that failed, the last verdicts one by one.
 fn gates(state: &State) -> Vec<String> {
     let failed = |site: &SiteName| state.sites.get(site).is_some_and(|s| s.failure.is_some());
     let mut lines = Vec::new();
-    // By gate: how often it was asked, about how many sites and waves, and the last verdicts.
-    let mut sums: BTreeMap<&GateName, (u32, BTreeSet<&Subject>, BTreeMap<&str, u32>)> =
-        BTreeMap::new();
+    let mut sums: BTreeMap<&GateName, GateSum<'_>> = BTreeMap::new();
     for (key, gate) in &state.gates {
         let Some(evaluation) = &gate.evaluation else {
             continue;
@@ -298,22 +305,25 @@ fn gates(state: &State) -> Vec<String> {
             ));
             continue;
         }
-        let (asked, subjects, last) = sums.entry(&key.gate).or_default();
-        *asked += gate.attempts;
-        subjects.insert(&key.subject);
-        *last
-            .entry(words::verdict_word(evaluation.verdict))
-            .or_default() += 1;
+        let sum = sums.entry(&key.gate).or_default();
+        sum.asked += gate.attempts;
+        sum.subjects.insert(&key.subject);
+        let word = words::verdict_word(evaluation.verdict);
+        *sum.last.entry(word).or_default() += 1;
     }
-    for (gate, (asked, subjects, last)) in sums {
-        let last: Vec<String> = last
+    for (gate, sum) in sums {
+        let last: Vec<String> = sum
+            .last
             .iter()
             .map(|(word, count)| format!("{count} {word}"))
             .collect();
         lines.push(format!(
-            "  gate      {gate} of {}, asked {}; last verdicts: {}",
-            plural(u32::try_from(subjects.len()).unwrap_or(u32::MAX), "site"),
-            plural(asked, "time"),
+            "  gate      {gate} about {}, asked {}; last verdicts: {}",
+            plural(
+                u32::try_from(sum.subjects.len()).unwrap_or(u32::MAX),
+                "site"
+            ),
+            plural(sum.asked, "time"),
             last.join(", ")
         ));
     }
