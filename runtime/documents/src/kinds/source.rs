@@ -94,8 +94,8 @@ fn probe(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
 
 fn prometheus(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
     let mut fields = Fields::open(cx, node, "`prometheus` source")?;
-    let endpoint = endpoint(&mut fields);
-    let labels = fields.or("labels", BTreeMap::new(), values::labels);
+    let endpoint = endpoint(cx, &mut fields);
+    let labels = fields.or("labels", BTreeMap::new(), fixed_labels);
     let range_max = fields.or(
         "maxRange",
         defaults::SOURCE_RANGE_MAX,
@@ -115,9 +115,28 @@ fn prometheus(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
     }))
 }
 
+/// Every selector gets them, so they are labels as Prometheus has them.
+fn fixed_labels(cx: Cx<'_>, node: &Node) -> Option<BTreeMap<String, String>> {
+    let labels = values::labels(cx, node)?;
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let fits = |name: &str| {
+        name.starts_with(begins)
+            && name.chars().all(|c| begins(c) || c.is_ascii_digit())
+            && name != "__name__"
+    };
+    match labels.keys().find(|name| !fits(name)) {
+        None => Some(labels),
+        Some(name) => {
+            let message = format!("{} cannot be fixed as a label of Prometheus", quoted(name));
+            let hint = "such a label has letters, digits and `_`, and does not begin with a digit";
+            cx.bad_value(node, message, Some(hint.into()))
+        }
+    }
+}
+
 fn http(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
     let mut fields = Fields::open(cx, node, "`http` source")?;
-    let endpoint = endpoint(&mut fields);
+    let endpoint = endpoint(cx, &mut fields);
     let paths = fields.required("paths", list(path));
     let body_bytes_max = fields.or("maxBody", defaults::SOURCE_BODY_BYTES_MAX, values::bytes);
     fields.finish(&["perCluster", "headers"])?;
@@ -143,7 +162,7 @@ fn path(cx: Cx<'_>, node: &Node) -> Option<String> {
     Some(path)
 }
 
-fn endpoint(fields: &mut Fields<'_, '_>) -> Option<Endpoint> {
+fn endpoint(cx: Cx<'_>, fields: &mut Fields<'_, '_>) -> Option<Endpoint> {
     let address = fields.required("address", address);
     let timeout = fields.or(
         "timeout",
@@ -151,12 +170,19 @@ fn endpoint(fields: &mut Fields<'_, '_>) -> Option<Endpoint> {
         values::duration_above_zero,
     );
     let auth = fields.or("auth", Auth::None, auth);
+    let place = fields.place();
     let tls = fields.optional("tls", tls);
+    let (address, tls) = (address?, tls?);
+    if tls.is_some() && address.starts_with("http://") {
+        let message = "`tls` has no effect on an address that begins with `http://`";
+        let problem = Diagnostic::error(Code::BadValue, message).at(place, "in this source");
+        return cx.fail(problem.hint("write `https://`, or leave `tls` out"));
+    }
     Some(Endpoint {
-        address: address?,
+        address,
         timeout: timeout?,
         auth: auth?,
-        tls: tls?,
+        tls,
     })
 }
 
@@ -180,6 +206,13 @@ fn address(cx: Cx<'_>, node: &Node) -> Option<String> {
     let host = rest.split('/').next().unwrap_or_default();
     if host.is_empty() {
         return cx.bad_value(node, format!("{} has no host", quoted(&address)), None);
+    }
+    // A colon inside brackets belongs to an IP address.
+    let after = host.rsplit(']').next().unwrap_or_default();
+    if let Some((_, port)) = after.split_once(':')
+        && port.parse::<u16>().is_err()
+    {
+        return cx.bad_value(node, format!("{} is not a port", quoted(port)), None);
     }
     if address.contains(['?', '#', ' ']) {
         return cx.bad_value(
