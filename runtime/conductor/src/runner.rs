@@ -13,7 +13,7 @@ use wavegate_engine::explain;
 use wavegate_engine::input::Request;
 use wavegate_engine::state::SitePhase;
 use wavegate_engine::{Command, End, Engine, Fact, Input, Spec, State, Step, Verb};
-use wavegate_model::{ClusterName, Epoch, RolloutId, Timestamp};
+use wavegate_model::{ClusterName, Epoch, RolloutId, SiteName, Timestamp};
 use wavegate_ports::Durable;
 use wavegate_ports::driver::{Driver, DriverScope};
 use wavegate_ports::journal::{self, Batch, Blob, JournalError, NewRecord};
@@ -150,6 +150,8 @@ pub async fn run(
     }
     let mut inbox = tokio::time::interval(options.poll_inbox);
     inbox.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // A rollout that goes on has sites in flight, whose beginning no fact will tell again.
+    turns.attend_all();
     turns.release_all(&inputs);
 
     let outcome = loop {
@@ -411,29 +413,6 @@ impl Turns {
 
     /// Clusters that are being changed are looked at often, and at once after a change.
     fn attend(&self, facts: &[Fact]) {
-        let state = self.engine.state();
-        let touch = |site: &wavegate_model::SiteName| {
-            let found = state.site(site);
-            let active = matches!(
-                found.phase,
-                SitePhase::Updating | SitePhase::Soaking | SitePhase::RollingBack
-            );
-            for cluster in &found.clusters {
-                if let Some(attention) = self.attention.get(cluster) {
-                    attention.set(active);
-                    if active
-                        && found.outstanding.is_empty()
-                        && state
-                            .cluster(cluster)
-                            .seen
-                            .as_ref()
-                            .is_none_or(|s| s.at < found.fresh_after)
-                    {
-                        attention.now();
-                    }
-                }
-            }
-        };
         for fact in facts {
             match fact {
                 Fact::SiteStarted { site, .. }
@@ -442,20 +421,36 @@ impl Turns {
                 | Fact::SiteFailed { site, .. }
                 | Fact::SiteRollbackStarted { site }
                 | Fact::SiteRolledBack { site }
-                | Fact::SiteRollbackFailed { site, .. } => touch(site),
+                | Fact::SiteRollbackFailed { site, .. } => self.attend_site(site),
                 Fact::CommandConfirmed { .. }
                 | Fact::CommandRefused { .. }
-                | Fact::Resumed { .. } => {
-                    for (site, found) in &state.sites {
-                        if matches!(
-                            found.phase,
-                            SitePhase::Updating | SitePhase::Soaking | SitePhase::RollingBack
-                        ) {
-                            touch(site);
-                        }
-                    }
-                }
+                | Fact::Resumed { .. } => self.attend_all(),
                 _ => {}
+            }
+        }
+    }
+
+    fn attend_all(&self) {
+        for (site, found) in &self.engine.state().sites {
+            if is_active(found.phase) {
+                self.attend_site(site);
+            }
+        }
+    }
+
+    fn attend_site(&self, site: &SiteName) {
+        let state = self.engine.state();
+        let found = state.site(site);
+        let active = is_active(found.phase);
+        for cluster in &found.clusters {
+            let Some(attention) = self.attention.get(cluster) else {
+                continue;
+            };
+            attention.set(active);
+            let seen = state.cluster(cluster).seen.as_ref();
+            let stale = seen.is_none_or(|seen| seen.at < found.fresh_after);
+            if active && found.outstanding.is_empty() && stale {
+                attention.now();
             }
         }
     }
@@ -554,6 +549,13 @@ impl Turns {
         }
         Ok(())
     }
+}
+
+fn is_active(phase: SitePhase) -> bool {
+    matches!(
+        phase,
+        SitePhase::Updating | SitePhase::Soaking | SitePhase::RollingBack
+    )
 }
 
 /// Whether a journal error means that another host runs the rollout now.
