@@ -1,4 +1,5 @@
 //! Helpers of the end-to-end tests.
 
+pub mod crash_support;
 pub mod fleet;
 pub mod guests;

@@ -1,4 +1,5 @@
 //! The tests that look at the whole: one binary, because linking is what they cost.
 
 mod architecture;
+mod crash;
 mod e2e;
