@@ -11,6 +11,7 @@ const WORKSPACES: [&str; 2] = [".", "plugins"];
 
 /// Everything visible that may lie in the top folder.
 const TOP_LEVEL: &[&str] = &[
+    "CHANGELOG.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
