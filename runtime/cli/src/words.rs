@@ -183,6 +183,15 @@ fn subject(subject: &Subject) -> String {
     }
 }
 
+/// Strategies name their stages as they like; many call them stages themselves.
+pub(crate) fn stage_words(stage: &str) -> String {
+    if stage.starts_with("stage") {
+        stage.to_owned()
+    } else {
+        format!("stage {stage}")
+    }
+}
+
 fn decision(site: &str, proposal: &Proposal, stage: &str, reason: &str) -> String {
     let what = match proposal {
         Proposal::Go(_) => "goes on".to_owned(),
@@ -195,7 +204,7 @@ fn decision(site: &str, proposal: &Proposal, stage: &str, reason: &str) -> Strin
         Proposal::Done => "is through".to_owned(),
         Proposal::Failed(why) => format!("gives up: {why}"),
     };
-    format!("site {site}: stage {stage} {what} ({reason})")
+    format!("site {site}: {} {what} ({reason})", stage_words(stage))
 }
 
 pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {

@@ -164,7 +164,7 @@ fn print_status(state: &State) {
             let stage = if found.stage.is_empty() {
                 String::new()
             } else {
-                format!(", stage {}", found.stage)
+                format!(", {}", words::stage_words(&found.stage))
             };
             output::data(&format!(
                 "    {}: {}{stage}; {ready}/{total} nodes and {}% of traffic on the release",

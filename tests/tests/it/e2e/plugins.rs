@@ -30,15 +30,15 @@ fn a_file_that_is_replaced_while_a_rollout_runs_changes_nothing() {
     put(&fleet, &shipped("canary"));
     fleet.up();
     let mut run = fleet.start(&["run", "demo"]);
-    run.line("site eu-1: stage stage 1 waits for a person");
+    run.line("site eu-1: stage 1 waits for a person");
     let before = pinned(&fleet);
     put(&fleet, &shipped("rolling"));
     fleet
         .wavegate(&["approve", "last", "--reason", "fine"])
         .expect(0);
     run.line("site eu-1 is done");
-    run.line("site us-1: stage stage 1 waits for a person");
-    run.line("site ap-1: stage stage 1 waits for a person");
+    run.line("site us-1: stage 1 waits for a person");
+    run.line("site ap-1: stage 1 waits for a person");
     run.signal(Signal::INT);
     let interrupted = run.end().expect(10);
     assert!(interrupted.out.contains("resume"), "{}", interrupted.out);

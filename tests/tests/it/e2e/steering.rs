@@ -52,7 +52,7 @@ fn a_second_process_pauses_continues_and_approves_while_a_rollout_runs() {
     fleet.wavegate(&site).expect(0);
     fleet.wavegate(&site).expect(12);
     for site in ["us-1", "ap-1"] {
-        run.line(&format!("site {site}: stage stage 1 waits for a person"));
+        run.line(&format!("site {site}: stage 1 waits for a person"));
     }
     steer(&fleet, "approve", "the rest, too").expect(0);
     run.end().expect(0);
