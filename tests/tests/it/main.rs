@@ -1,5 +1,6 @@
 //! The tests that look at the whole: one binary, because linking is what they cost.
 
 mod architecture;
+mod blue_green;
 mod crash;
 mod e2e;
