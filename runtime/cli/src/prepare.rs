@@ -11,7 +11,8 @@ use wavegate_driver_local::artifact::{Artifact, Connection};
 use wavegate_engine::{Capabilities, Pins, Spec};
 use wavegate_model::plugin::{PluginKind, ReleaseId, SiteSummary, Stage};
 use wavegate_model::policy::{GateUse, PluginRef};
-use wavegate_model::{GateName, RolloutId, Unavailable};
+use wavegate_model::source::{Auth, SecretRef, SourceKind};
+use wavegate_model::{GateName, RolloutId, SourceSpec, Unavailable};
 use wavegate_ports::plugins::{Answer, CallEnd, LoadedPlugin, PluginCall, Plugins, Question};
 
 /// A rollout that can start.
@@ -329,7 +330,44 @@ pub(crate) fn make_absolute(resolved: &mut ResolvedRollout) -> Result<()> {
         }
         cluster.connection = connection.to_string();
     }
+    for source in &mut resolved.sources {
+        if let Some(folder) = resolved.folders.sources.get(&source.name) {
+            source_absolute(source, folder)?;
+        }
+    }
     release_absolute(&mut resolved.release, &resolved.folders.release)
+}
+
+/// Credentials and certificates are named against the folder of their source's document.
+fn source_absolute(source: &mut SourceSpec, folder: &Path) -> Result<()> {
+    let endpoint = match &mut source.kind {
+        SourceKind::Probe => return Ok(()),
+        SourceKind::Prometheus(prometheus) => &mut prometheus.endpoint,
+        SourceKind::Http(http) => &mut http.endpoint,
+    };
+    let secret = match &mut endpoint.auth {
+        Auth::None => None,
+        Auth::Bearer(secret)
+        | Auth::Basic {
+            password: secret, ..
+        } => Some(secret),
+    };
+    let mut files = Vec::new();
+    if let Some(SecretRef::File(path)) = secret {
+        files.push(path);
+    }
+    if let Some(tls) = &mut endpoint.tls {
+        files.extend(&mut tls.ca);
+        files.extend(
+            tls.identity
+                .iter_mut()
+                .flat_map(|pair| [&mut pair.0, &mut pair.1]),
+        );
+    }
+    for path in files {
+        *path = absolute(folder, path)?;
+    }
+    Ok(())
 }
 
 /// A program that is named by a relative path with a folder in it is in the document's folder.
@@ -397,5 +435,45 @@ pub(crate) async fn outline(
             Exit::Plugin,
             anyhow::anyhow!("the strategy answered another question than was asked"),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wavegate_model::source::{Endpoint, Grant, HttpSource, Tls};
+    use wavegate_model::{DurationMs, SourceName};
+
+    #[test]
+    fn files_of_a_source_are_in_its_documents_folder() {
+        let secret = SecretRef::File("/run/token".to_owned());
+        let endpoint = Endpoint {
+            address: "https://a".to_owned(),
+            timeout: DurationMs::secs(1),
+            auth: Auth::Bearer(secret.clone()),
+            tls: Some(Tls {
+                ca: Some("tls/ca.pem".to_owned()),
+                identity: Some(("own.pem".to_owned(), "own.key".to_owned())),
+            }),
+        };
+        let mut source = SourceSpec {
+            name: SourceName::from("s"),
+            kind: SourceKind::Http(HttpSource {
+                endpoint,
+                paths: Vec::new(),
+                body_bytes_max: 1,
+            }),
+            policies: Grant::Any,
+            plugins: Grant::Any,
+        };
+        source_absolute(&mut source, Path::new("/docs")).unwrap();
+        let SourceKind::Http(http) = source.kind else {
+            panic!("another kind");
+        };
+        assert_eq!(http.endpoint.auth, Auth::Bearer(secret));
+        let own = ["/docs/own.pem", "/docs/own.key"].map(str::to_owned);
+        let tls = http.endpoint.tls.unwrap();
+        assert_eq!(tls.ca.as_deref(), Some("/docs/tls/ca.pem"));
+        assert_eq!(tls.identity, Some(own.into()));
     }
 }
