@@ -4,3 +4,4 @@ mod architecture;
 mod blue_green;
 mod crash;
 mod e2e;
+mod isolation;
