@@ -446,7 +446,13 @@ fn strategy_answered(state: &mut State, name: &SiteName, outcome: &Outcome, acti
             site.goal_desired = goal_desired;
             site.step = Step::Move;
         }
-        Proposal::WaitGates(gates) => site.step = Step::Gates(gates.clone()),
+        Proposal::WaitGates(gates) => {
+            // After time has passed, a verdict from before says nothing about it.
+            site.step = Step::Gates(gates.clone());
+            if site.completed == Completed::Time {
+                ask_again(state, name, gates);
+            }
+        }
         Proposal::Wait(time) => {
             // Shorter waits would let a strategy be asked without end.
             if *time >= DurationMs::secs(1) {
@@ -590,6 +596,20 @@ fn new_evidence(state: &mut State, name: &SiteName, at: Timestamp) {
         gate.last = None;
         gate.attempts = 0;
         gate.due = at;
+    }
+}
+
+/// These gates have to judge the site once more, by the evidence since its last batch settled.
+fn ask_again(state: &mut State, name: &SiteName, gates: &[GateName]) {
+    for gate in gates {
+        let key = GateKey {
+            subject: Subject::Site(name.clone()),
+            phase: Phase::AfterBatch,
+            gate: gate.clone(),
+        };
+        if let Some(gate) = state.gates.get_mut(&key) {
+            gate.last = None;
+        }
     }
 }
 

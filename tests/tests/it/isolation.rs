@@ -1,5 +1,7 @@
 //! Nothing that a plugin does matters to others: a good and a bad rollout in one process.
 
+#![expect(clippy::print_stdout, reason = "the table is shown with --nocapture")]
+
 use std::collections::BTreeMap;
 use wavegate_conductor::{Story, read_story};
 use wavegate_journal_sqlite::SqliteJournal;
