@@ -7,6 +7,10 @@
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Within this long the whole process has taken a signal that it sent to itself.
+const TAKEN_WITHIN: Duration = Duration::from_millis(500);
 
 /// A hook for the conductor and the drivers. Costs nothing unless one of the variables is set.
 pub(crate) fn point() -> Arc<dyn Fn(&str) + Send + Sync> {
@@ -33,6 +37,8 @@ pub(crate) fn point() -> Arc<dyn Fn(&str) + Send + Sync> {
                 let this: Pid = getpid();
                 // If the signal cannot be sent the test that asked for it fails by itself.
                 let _ = kill_process(this, *signal);
+                // The kernel may let this thread run on while another one takes the signal.
+                std::thread::sleep(TAKEN_WITHIN);
             }
         }
     })

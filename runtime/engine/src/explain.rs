@@ -61,9 +61,10 @@ pub fn explain(state: &State, now: Timestamp) -> Vec<Waiting> {
                 who: Who::Site(name.clone()),
                 on,
             });
-        } else if let (Next::Wait(on, _), false) =
-            (site::next(state, name, now), site.phase == SitePhase::Done)
-        {
+        } else if let (Next::Wait(on, _), false) = (
+            site::unwatched(state, name, now),
+            site.phase == SitePhase::Done,
+        ) {
             all.push(Waiting {
                 who: Who::Site(name.clone()),
                 on,

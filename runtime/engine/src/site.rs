@@ -47,17 +47,7 @@ pub fn next(state: &State, name: &SiteName, now: Timestamp) -> Next {
     if !asks.is_empty() {
         return Next::Facts(asks);
     }
-    let next = match site.phase {
-        SitePhase::Pending
-        | SitePhase::RolledBack
-        | SitePhase::RollbackFailed
-        | SitePhase::Skipped => Next::Idle,
-        SitePhase::Updating => updating(state, name, site, now),
-        SitePhase::Soaking => soaking(state, name, site, now),
-        SitePhase::Done => done(state, name, site, now),
-        SitePhase::Failed => Next::wait(WaitingOn::Failed),
-        SitePhase::RollingBack => rolling_back(state, name, site, now),
-    };
+    let next = unwatched(state, name, now);
     match (next, watch_until) {
         (Next::Wait(on, until), Some(watch)) => {
             Next::Wait(on, Some(until.map_or(watch, |u| u.min(watch))))
@@ -70,6 +60,22 @@ pub fn next(state: &State, name: &SiteName, now: Timestamp) -> Next {
             Some(watch),
         ),
         (next, _) => next,
+    }
+}
+
+/// What a site does next, apart from the gates that watch it.
+pub fn unwatched(state: &State, name: &SiteName, now: Timestamp) -> Next {
+    let site = state.site(name);
+    match site.phase {
+        SitePhase::Pending
+        | SitePhase::RolledBack
+        | SitePhase::RollbackFailed
+        | SitePhase::Skipped => Next::Idle,
+        SitePhase::Updating => updating(state, name, site, now),
+        SitePhase::Soaking => soaking(state, name, site, now),
+        SitePhase::Done => done(state, name, site, now),
+        SitePhase::Failed => Next::wait(WaitingOn::Failed),
+        SitePhase::RollingBack => rolling_back(state, name, site, now),
     }
 }
 

@@ -55,9 +55,11 @@ pub(crate) fn measure(project: &Project, names: &[String], output: Output) -> Re
         bail!("the document holds the figures of one run: write it without naming benchmarks");
     }
     let mut measured = Vec::new();
-    for (package, bench) in selected(project, names)? {
+    for (_, bench) in selected(project, names)? {
         let mut command = project.cargo("bench");
-        command.args(["--package", &package, "--bench", &bench]);
+        // The whole workspace and the one profile: another selection would have other features,
+        // and would build Cranelift again.
+        command.args(["--workspace", "--profile", "release", "--bench", &bench]);
         let mut broken = None;
         let status = run::lines(&mut command, |line| match parse(line) {
             Some(Ok(figure)) => measured.push(Measured {

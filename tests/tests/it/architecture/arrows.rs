@@ -98,7 +98,13 @@ const KEPT_IN_PLACE: &[(&str, &[&str])] = &[
     ("clap", PROGRAMS),
 ];
 
-const HTTP: &[&str] = &["wavegate-driver-local", "wavegate-sources", "wavegate-api"];
+/// The binary for the demonstration's service and its visitors alone.
+const HTTP: &[&str] = &[
+    "wavegate",
+    "wavegate-driver-local",
+    "wavegate-sources",
+    "wavegate-api",
+];
 const KUBERNETES: &[&str] = &["wavegate-driver-kube", "wavegate-operator"];
 const PROGRAMS: &[&str] = &["wavegate", "xtask"];
 
