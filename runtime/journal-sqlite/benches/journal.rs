@@ -80,6 +80,9 @@ fn measure(folder: &Path) {
     let ratio = many / one;
     let verdict = if ratio >= TARGET { "reached" } else { "missed" };
     println!("ratio {ratio:.1}, target at least {TARGET:.0}: {verdict}");
+    println!(
+        r#"figure: {{"name": "64 producers over one, in appends per second", "median": {ratio:.1}, "unit": "times", "rounds": 5, "target": "at least {TARGET:.0}"}}"#
+    );
 }
 
 async fn side(path: &Path, producers: usize, appends: usize) -> Sample {

@@ -180,4 +180,12 @@ fn median(mut rounds: Vec<f64>) -> f64 {
 
 fn line(what: &str, micros: f64, target: &str) {
     println!("{what:<58} {micros:>9.1}  {target:>9}");
+    let at_most = if target.is_empty() {
+        String::new()
+    } else {
+        format!("at most {target}")
+    };
+    println!(
+        r#"figure: {{"name": "{what}", "median": {micros:.1}, "unit": "µs", "rounds": 9, "target": "{at_most}"}}"#
+    );
 }
