@@ -288,7 +288,7 @@ fn private_words(project: &Path, cargo_home: &Path) -> Vec<String> {
             "/tmp/",
             "/Users/",
             "registry/src",
-            "index.crates.io",
+            "index.crates",
         ]
         .map(str::to_owned),
     );
