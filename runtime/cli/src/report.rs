@@ -12,7 +12,7 @@ use wavegate_engine::explain::measurement_text;
 use wavegate_engine::fact::FailReason;
 use wavegate_engine::{End, State};
 use wavegate_model::plugin::{Measurement, Subject};
-use wavegate_model::{ClusterName, Digest, GateName, SiteName};
+use wavegate_model::{Digest, GateName, SiteName};
 
 /// Lines about what made sites fail, at most: a screen full.
 const BROKEN_MAX: usize = 20;
@@ -366,7 +366,7 @@ async fn requests(state: &State) -> Option<Requests> {
         };
         let sum = sum.get_or_insert_default();
         for total in totals {
-            let known: bool = state.clusters.contains_key::<ClusterName>(&total.cluster);
+            let known: bool = state.clusters.contains_key(&total.cluster);
             if known && total.release == *release {
                 sum.new += total.total;
                 sum.new_failed += total.failed;

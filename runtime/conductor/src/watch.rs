@@ -55,7 +55,7 @@ pub(crate) async fn cluster(
             match tokio::time::timeout(options.observe_timeout, look).await {
                 Ok(Ok(seen)) => Observation::Seen {
                     cluster: name.clone(),
-                    seen,
+                    seen: seen.into(),
                 },
                 Ok(Err(error)) => Observation::Lost {
                     cluster: name.clone(),

@@ -64,8 +64,8 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
             .iter()
             .map(|_| WaveState::default())
             .collect(),
-        sites,
-        clusters,
+        sites: sites.into_iter().collect(),
+        clusters: clusters.into_iter().collect(),
         gates: BTreeMap::new(),
         outstanding: BTreeMap::new(),
         consultations: BTreeMap::new(),

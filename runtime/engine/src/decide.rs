@@ -15,8 +15,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Outcome, Proposal};
 use wavegate_model::{
-    ClusterName, ClusterObservation, CommandId, ConsultationId, DurationMs, Generation, SiteName,
-    Timestamp, Unavailable,
+    ClusterName, ClusterObservation, CommandId, ConsultationId, DurationMs, Generation, Seen,
+    SiteName, Timestamp, Unavailable,
 };
 
 /// Facts in one step, at most. A step of a working engine has a few for each site it moves; the
@@ -414,7 +414,7 @@ fn lost(state: &State, now: Timestamp, name: &ClusterName, detail: &str) -> Vec<
     }]
 }
 
-fn seen_facts(state: &State, name: &ClusterName, seen: &ClusterObservation) -> Vec<Fact> {
+fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<Fact> {
     let Some(cluster) = state.clusters.get(name) else {
         return Vec::new();
     };
@@ -432,7 +432,7 @@ fn seen_facts(state: &State, name: &ClusterName, seen: &ClusterObservation) -> V
     }
     let mut facts = alloc::vec![Fact::Observed {
         cluster: name.clone(),
-        seen: Box::new(seen.clone())
+        seen: seen.clone()
     }];
     if cluster.lost.is_some() {
         facts.push(Fact::ClusterReturned {

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Measurement, Outcome};
 use wavegate_model::{
-    ClusterName, ClusterObservation, CommandId, ConsultationId, DurationMs, Epoch, GateName,
-    Release, SiteName, Split, Unavailable, WaveName,
+    ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Release, Seen, SiteName,
+    Split, Unavailable, WaveName,
 };
 
 /// A fact. Journals are made of these: variants and fields are added, never changed.
@@ -29,10 +29,7 @@ pub enum Fact {
     /// This host became the owner of a cluster.
     Claimed { cluster: ClusterName, epoch: Epoch },
     /// A cluster was seen.
-    Observed {
-        cluster: ClusterName,
-        seen: Box<ClusterObservation>,
-    },
+    Observed { cluster: ClusterName, seen: Seen },
     /// A cluster has not answered for longer than the policy allows.
     ClusterLost {
         cluster: ClusterName,

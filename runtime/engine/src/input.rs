@@ -6,8 +6,8 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Outcome};
 use wavegate_model::{
-    ClusterName, ClusterObservation, CommandId, ConsultationId, Epoch, Generation, SiteName,
-    Unavailable, WaveName,
+    ClusterName, CommandId, ConsultationId, Epoch, Generation, Seen, SiteName, Unavailable,
+    WaveName,
 };
 
 /// Something that happened outside.
@@ -80,7 +80,7 @@ pub enum Observation {
         /// Which cluster.
         cluster: ClusterName,
         /// What it looks like.
-        seen: ClusterObservation,
+        seen: Seen,
     },
     /// It did not answer.
     Lost {

@@ -136,12 +136,14 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
             clusters: site.clusters.clone(),
         });
     };
-    let goal = match direction {
-        Direction::Forward => site.goal.clone(),
-        Direction::Back => Some(goal_back(site, &clusters)),
-    };
-    let Some(goal) = goal else {
-        return NextMove::Reached;
+    let back;
+    let goal = match (direction, &site.goal) {
+        (Direction::Forward, Some(goal)) => goal,
+        (Direction::Forward, None) => return NextMove::Reached,
+        (Direction::Back, _) => {
+            back = goal_back(site, &clusters);
+            &back
+        }
     };
     let seen_split = seen_split(&clusters);
     let pairs: Vec<(&Known<'_>, &ClusterGoal)> = clusters.iter().zip(&goal.clusters).collect();

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Completed, Evaluation, Phase, PluginState, Subject, Verdict};
 use wavegate_model::{
-    ClusterName, ClusterObservation, CommandId, ConsultationId, DurationMs, Epoch, GateName,
-    Generation, Goal, Release, SiteName, Split, Timestamp, Unavailable,
+    ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Generation, Goal, Release,
+    Seen, SiteName, Split, Table, Timestamp, Unavailable,
 };
 
 /// A rollout as all facts so far make it.
@@ -28,9 +28,9 @@ pub struct State {
     /// In the plan's order.
     pub waves: Vec<WaveState>,
     /// All sites of the plan.
-    pub sites: BTreeMap<SiteName, SiteState>,
+    pub sites: Table<SiteName, SiteState>,
     /// All clusters of the plan.
-    pub clusters: BTreeMap<ClusterName, ClusterState>,
+    pub clusters: Table<ClusterName, ClusterState>,
     /// Every gate that was asked, by what it judged and when.
     pub gates: BTreeMap<GateKey, GateState>,
     /// Commands to drivers whose answer has not come.
@@ -338,7 +338,7 @@ pub struct ClusterState {
     /// This host's epoch; none before it was claimed by this host.
     pub epoch: Option<Epoch>,
     /// What was seen last.
-    pub seen: Option<Box<ClusterObservation>>,
+    pub seen: Option<Seen>,
     /// Since when it is lost, with what was tried.
     pub lost: Option<(Timestamp, String)>,
     /// Whether a command was given for it.

@@ -2,7 +2,6 @@
 
 use crate::amount::Permille;
 use crate::ids::{ClusterName, Digest};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -47,20 +46,16 @@ pub struct Split(Vec<Share>);
 impl Split {
     /// Sorts, merges equal targets and drops zero shares.
     pub fn new(shares: impl IntoIterator<Item = Share>) -> Self {
-        let mut merged: BTreeMap<(ClusterName, Digest), u32> = BTreeMap::new();
-        for share in shares {
-            *merged.entry((share.cluster, share.release)).or_default() += share.share.0;
-        }
-        let shares = merged.into_iter().filter(|(_, share)| *share > 0);
-        Self(
-            shares
-                .map(|((cluster, release), share)| Share {
-                    cluster,
-                    release,
-                    share: Permille(share),
-                })
-                .collect(),
-        )
+        let mut shares: Vec<Share> = shares.into_iter().filter(|s| s.share.0 > 0).collect();
+        shares.sort();
+        shares.dedup_by(|later, first| {
+            let same = later.cluster == first.cluster && later.release == first.release;
+            if same {
+                first.share.0 += later.share.0;
+            }
+            same
+        });
+        Self(shares)
     }
 
     /// The shares, sorted.

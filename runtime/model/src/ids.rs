@@ -1,37 +1,130 @@
 //! Typed ids. Names come from documents, numbers are counted by the engine.
+//!
+//! Names and digests are copied into every fact, question and command. A copy shares its text
+//! with the original, so that it costs neither memory nor time.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use core::cmp::Ordering;
 use core::fmt;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Text that copies share, with its hash: what is looked up by name in a
+/// [`Table`](crate::table::Table) is found without reading the text.
+#[derive(Clone)]
+struct Text {
+    text: Arc<str>,
+    hash: u64,
+}
+
+impl Text {
+    fn new(text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        let hash = hash(&text);
+        Self { text, hash }
+    }
+}
+
+/// Spreads names that differ in a few letters only, as names of clusters do. Names come from the
+/// fleet's own documents, so nobody gains from making them collide.
+fn hash(text: &str) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut sum = 0_u64;
+    for part in text.as_bytes().chunks(8) {
+        let mut word = [0; 8];
+        word[..part.len()].copy_from_slice(part);
+        sum = (sum.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR);
+        sum ^= sum >> 32;
+    }
+    sum
+}
+
+impl PartialEq for Text {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        // Most names are compared with copies of themselves.
+        self.hash == other.hash && (Arc::ptr_eq(&self.text, &other.text) || self.text == other.text)
+    }
+}
+
+impl Eq for Text {}
+
+impl core::hash::Hash for Text {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl Ord for Text {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.text, &other.text) {
+            Ordering::Equal
+        } else {
+            self.text.cmp(&other.text)
+        }
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
 
 macro_rules! name_type {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(Text);
 
         impl $name {
             /// Wraps a name that was checked where it was read.
             pub fn new(name: impl Into<String>) -> Self {
-                Self(name.into())
+                Self(Text::new(name.into()))
             }
 
             /// The name as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                &self.0.text
+            }
+        }
+
+        impl crate::table::Key for $name {
+            #[inline]
+            fn hash(&self) -> u64 {
+                self.0.hash
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl From<&str> for $name {
             fn from(name: &str) -> Self {
-                Self(name.to_string())
+                Self(Text::new(name))
             }
         }
     )*};
@@ -94,8 +187,8 @@ number_type! {
 
 /// A digest: `sha256:` and 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest(String);
+#[serde(try_from = "String")]
+pub struct Digest(Text);
 
 /// The text is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +201,7 @@ impl Digest {
         let hex = text.strip_prefix("sha256:").unwrap_or_default();
         let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
         if hex.len() == 64 && hex.bytes().all(is_hex) {
-            Ok(Self(text.to_string()))
+            Ok(Self(Text::new(text)))
         } else {
             Err(NotADigest(text.to_string()))
         }
@@ -123,22 +216,22 @@ impl Digest {
             text.push(char::from(HEX[usize::from(byte >> 4)]));
             text.push(char::from(HEX[usize::from(byte & 15)]));
         }
-        Self(text)
+        Self(Text::new(text))
     }
 
     /// `sha256:` and the hex digits.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.0.text
     }
 
     /// The first 12 hex digits, for people.
     pub fn short(&self) -> &str {
-        &self.0[7..19]
+        &self.as_str()[7..19]
     }
 
     /// The 64 hex digits alone, for file names.
     pub fn hex(&self) -> &str {
-        &self.0[7..]
+        &self.as_str()[7..]
     }
 }
 
@@ -151,13 +244,13 @@ impl TryFrom<String> for Digest {
 
 impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
-        digest.0
+        digest.as_str().to_string()
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

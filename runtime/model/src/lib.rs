@@ -24,6 +24,7 @@ pub mod plugin;
 pub mod policy;
 pub mod release;
 pub mod source;
+pub mod table;
 pub mod time;
 pub mod unavailable;
 
@@ -35,10 +36,11 @@ pub use ids::{
     ClusterName, CommandId, ConsultationId, Digest, Epoch, GateName, Generation, PolicyName,
     RolloutId, ServiceName, SiteName, SlotName, SourceName, WaveName,
 };
-pub use observation::{ClusterObservation, NodeCounts};
+pub use observation::{ClusterObservation, NodeCounts, Seen};
 pub use plan::{Plan, PlannedSite, PlannedWave};
 pub use policy::Policy;
 pub use release::Release;
 pub use source::SourceSpec;
+pub use table::Table;
 pub use time::{DurationMs, Timestamp};
 pub use unavailable::Unavailable;

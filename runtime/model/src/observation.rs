@@ -5,7 +5,9 @@ use crate::ids::{CommandId, Digest, Epoch, Generation};
 use crate::release::Release;
 use crate::time::Timestamp;
 use alloc::collections::BTreeMap;
-use serde::{Deserialize, Serialize};
+use alloc::sync::Arc;
+use core::ops::Deref;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Nodes of one release in one cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +62,9 @@ pub struct ClusterObservation {
 impl ClusterObservation {
     /// Nodes of a release.
     pub fn of(&self, release: &Digest) -> NodeCounts {
-        self.nodes.get(release).copied().unwrap_or_default()
+        // There are one or two: they are told apart without reading the digests.
+        let found = self.nodes.iter().find(|(digest, _)| *digest == release);
+        found.map(|(_, counts)| *counts).unwrap_or_default()
     }
 
     /// Serving nodes of all releases.
@@ -78,5 +82,35 @@ impl ClusterObservation {
             && self.nodes == other.nodes
             && self.traffic == other.traffic
             && self.releases == other.releases
+    }
+}
+
+/// An observation that the input, the fact and the state share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen(Arc<ClusterObservation>);
+
+impl From<ClusterObservation> for Seen {
+    fn from(seen: ClusterObservation) -> Self {
+        Self(Arc::new(seen))
+    }
+}
+
+impl Deref for Seen {
+    type Target = ClusterObservation;
+
+    fn deref(&self) -> &ClusterObservation {
+        &self.0
+    }
+}
+
+impl Serialize for Seen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ClusterObservation::deserialize(deserializer).map(Self::from)
     }
 }

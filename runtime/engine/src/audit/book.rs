@@ -12,7 +12,7 @@ use wavegate_model::plugin::{Phase, Subject, Verdict};
 use wavegate_model::policy::GateUse;
 use wavegate_model::{
     Amount, ClusterName, ClusterObservation, CommandId, ConsultationId, Digest, DurationMs, Epoch,
-    GateName, Generation, NodeCounts, SiteName, Split, Timestamp,
+    GateName, Generation, NodeCounts, SiteName, Split, Table, Timestamp,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +112,8 @@ pub(super) struct Wave {
 #[derive(Clone, Debug)]
 pub(super) struct Book {
     pub(super) spec: Box<Spec>,
-    pub(super) sites: BTreeMap<SiteName, Site>,
-    pub(super) clusters: BTreeMap<ClusterName, Cluster>,
+    pub(super) sites: Table<SiteName, Site>,
+    pub(super) clusters: Table<ClusterName, Cluster>,
     pub(super) waves: Vec<Wave>,
     pub(super) last: BTreeMap<GateKey, (Verdict, u64)>,
     pub(super) asked: BTreeMap<ConsultationId, (GateKey, u64)>,
@@ -168,8 +168,8 @@ impl Book {
             waves: spec.plan.waves.iter().map(|_| Wave::default()).collect(),
             generation: spec.plan.generation,
             spec: Box::new(spec.clone()),
-            sites,
-            clusters,
+            sites: sites.into_iter().collect(),
+            clusters: clusters.into_iter().collect(),
             last: BTreeMap::new(),
             asked: BTreeMap::new(),
             open: BTreeMap::new(),

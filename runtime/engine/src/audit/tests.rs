@@ -220,7 +220,7 @@ impl Tale {
         };
         self.ok(Fact::Observed {
             cluster: name.into(),
-            seen: Box::new(seen),
+            seen: seen.into(),
         });
     }
 

@@ -251,7 +251,7 @@ impl World {
             }
             let observation = if found.reachable {
                 Observation::Seen {
-                    seen: self.see(&cluster),
+                    seen: self.see(&cluster).into(),
                     cluster,
                 }
             } else {
