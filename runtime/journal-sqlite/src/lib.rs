@@ -37,9 +37,12 @@ use journal::{Batch, InboxRow, Journal, JournalEntry, JournalError, StoredRecord
 /// Its threads end when it is dropped; what was handed over by then is still committed.
 #[derive(Debug)]
 pub struct SqliteJournal {
+    // Fields are dropped in this order. The writer's connection has to be the last that closes:
+    // SQLite moves the log into the file at the last close only, and connections that close at
+    // the same moment each take the other for one that stays.
+    readers: Readers,
     /// None if the file was opened for reading only.
     writer: Option<Writer>,
-    readers: Readers,
 }
 
 /// What a check of a whole rollout found.
