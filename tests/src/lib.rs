@@ -3,3 +3,4 @@
 pub mod crash_support;
 pub mod fleet;
 pub mod guests;
+pub mod isolation;

@@ -13,7 +13,7 @@ use cargo_metadata::TargetKind;
 use serde::Deserialize;
 
 use crate::project::Project;
-use crate::run;
+use crate::{checks, run};
 
 /// Around the part of the document that this command writes.
 const TABLE_BEGIN: &str = "<!-- figures: begin -->\n";
@@ -55,11 +55,15 @@ pub(crate) fn measure(project: &Project, names: &[String], output: Output) -> Re
         bail!("the document holds the figures of one run: write it without naming benchmarks");
     }
     let mut measured = Vec::new();
+    // Figures of whole processes come from the built binary.
+    checks::build(project)?;
     for (_, bench) in selected(project, names)? {
         let mut command = project.cargo("bench");
         // The whole workspace and the one profile: another selection would have other features,
         // and would build Cranelift again.
-        command.args(["--workspace", "--profile", "release", "--bench", &bench]);
+        command
+            .args(["--workspace", "--profile", "release", "--bench", &bench])
+            .env("WAVEGATE_BIN", checks::binary(project));
         let mut broken = None;
         let status = run::lines(&mut command, |line| match parse(line) {
             Some(Ok(figure)) => measured.push(Measured {

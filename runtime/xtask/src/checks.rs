@@ -169,7 +169,7 @@ fn checked_alone(project: &Project) -> Result<Outcome> {
 
 /// Builds programs and tests in one go: without the tests, cargo would select fewer features,
 /// and build the dependencies once more for the tests.
-fn build(project: &Project) -> Result<Outcome> {
+pub(crate) fn build(project: &Project) -> Result<Outcome> {
     run::check(
         project
             .cargo("build")
@@ -187,13 +187,18 @@ fn tests(project: &Project, mut command: Command, tier: Tier) -> Command {
     command
         .args(["--release", "--workspace", "--no-fail-fast"])
         // The end-to-end tests live in another package than the binary that they run.
-        .env("WAVEGATE_BIN", project.target.join("release/wavegate"))
+        .env("WAVEGATE_BIN", binary(project))
         // A snapshot that differs is a failure, never a new file beside the old one.
         .env("INSTA_UPDATE", "no");
     if tier == Tier::Slow {
         command.env("WAVEGATE_SLOW_TESTS", "1");
     }
     command
+}
+
+/// The program that end-to-end tests and whole-process figures run.
+pub(crate) fn binary(project: &Project) -> PathBuf {
+    project.target.join("release/wavegate")
 }
 
 fn documentation(project: &Project) -> Result<Outcome> {
