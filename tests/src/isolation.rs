@@ -92,8 +92,7 @@ impl Neighbours {
         self.decisions()
     }
 
-    /// Both rollouts in one process, until the good one is done. The bad one is aborted then, and
-    /// the process ends as that says. Returns how many milliseconds each good decision took.
+    /// Both rollouts in one process, until the good one is done. The bad one is sent back then. Returns how many milliseconds each good decision took.
     ///
     /// # Panics
     /// If the bad one is not held with these words, moves a node, or keeps the good one from
@@ -101,7 +100,7 @@ impl Neighbours {
     pub fn beside(&mut self, bad: &str, says: &str) -> Vec<f64> {
         self.arrange(bad);
         let both = self.fleet.start(&["run", "demo"]);
-        watch(both, bad, says, |id| self.abort_held(id, bad));
+        watch(both, bad, says, |id| self.send_back_held(id, bad));
         self.decisions()
     }
 
@@ -118,8 +117,8 @@ impl Neighbours {
         std::fs::write(path, guests::build(bad)).expect("it can be written");
     }
 
-    /// Ends the bad rollout, which never moved a node and stands where it stands.
-    fn abort_held(&self, rollout: &RolloutId, bad: &str) {
+    /// Sends the bad rollout back, which never moved a node.
+    fn send_back_held(&self, rollout: &RolloutId, bad: &str) {
         let story = self.read(Some(rollout)).remove(rollout);
         let story = story.expect("the bad rollout is in the journal");
         let state = story.state().expect("it has started");
@@ -131,7 +130,7 @@ impl Neighbours {
             "{bad}: {touched}"
         );
         self.fleet
-            .wavegate(&["abort", rollout.as_str(), "--reason", "a test"])
+            .wavegate(&["rollback", rollout.as_str(), "--reason", "a test"])
             .expect(0);
     }
 
@@ -189,7 +188,7 @@ fn watch(mut both: Running, bad: &str, says: &str, end: impl FnOnce(&RolloutId))
     both.line("the rollout has ended: done");
     end(&id);
     let ended = both.end();
-    assert_eq!(ended.code, Some(14), "{bad}: {}", ended.err);
+    assert_eq!(ended.code, Some(11), "{bad}: {}", ended.err);
 }
 
 /// The value that 95 of 100 values do not exceed.

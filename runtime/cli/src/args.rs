@@ -169,6 +169,9 @@ pub(crate) struct Run {
     /// Checks everything, shows the plan and touches nothing.
     #[arg(long, env = "WAVEGATE_DRY_RUN")]
     pub(crate) dry_run: bool,
+    /// Starts although clusters or sources do not answer; what needs them holds until they do.
+    #[arg(long, env = "WAVEGATE_SKIP_PREFLIGHT")]
+    pub(crate) skip_preflight: bool,
 }
 
 #[derive(Debug, Args)]

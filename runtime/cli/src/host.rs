@@ -183,17 +183,20 @@ impl Host {
 
     /// The ports of one rollout.
     pub(crate) fn ports(&self, spec: &Spec) -> Result<Ports> {
-        let drivers = self.drivers();
-        let local: Arc<dyn Driver> = self.local.clone();
-        let sources = SourceSet::open(spec.sources.clone(), &local, &spec.rollout);
-        let sources = sources.map_err(|error| Failure::new(Exit::Usage, error))?;
         Ok(Ports {
             journal: self.journal().clone(),
             plugins: self.plugins.clone(),
-            sources: Arc::new(sources),
-            drivers,
+            sources: Arc::new(self.sources(spec)?),
+            drivers: self.drivers(),
             clock: Arc::new(SystemClock),
         })
+    }
+
+    /// The sources that a rollout's gates are bound to.
+    pub(crate) fn sources(&self, spec: &Spec) -> Result<SourceSet> {
+        let local: Arc<dyn Driver> = self.local.clone();
+        SourceSet::open(spec.sources.clone(), &local, &spec.rollout)
+            .map_err(|error| Failure::new(Exit::Usage, error))
     }
 }
 

@@ -16,6 +16,7 @@ mod exit;
 mod follow;
 mod host;
 mod output;
+mod preflight;
 mod prepare;
 mod report;
 mod shipped;

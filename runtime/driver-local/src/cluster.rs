@@ -4,7 +4,7 @@ use crate::artifact::{Artifact, BadDocument, Connection};
 use crate::files;
 use crate::front_door::{Backend, BackendRole, FrontDoor, FrontDoorError, FrontDoorStatus};
 use crate::health::{self, Check, Outcome, Ring};
-use crate::owner::ServiceFolder;
+use crate::owner::{ServiceFolder, Tenure};
 use crate::slot::{Phase, Presence, Slot, SlotState};
 use crate::{Helpers, Options};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use wavegate_model::evidence::{ProbeSummary, Requests};
 use wavegate_model::observation::NodeCounts;
 use wavegate_model::{Cluster, ClusterObservation, Digest, Epoch, Permille, Release, Timestamp};
-use wavegate_ports::driver::DriverError;
+use wavegate_ports::driver::{DriverError, Inspection};
 
 /// Failed health checks in a row after which a node that has served gets no more requests. One
 /// alone is often a busy machine, and taking nodes out for that would bring the others down.
@@ -241,6 +241,19 @@ impl Service {
                 standing.red_in_a_row = standing.red_in_a_row.saturating_add(1);
             }
         }
+    }
+
+    /// What there is, without the front door.
+    pub(crate) async fn inspect(self: &Arc<Self>) -> Result<Inspection, DriverError> {
+        let seen = self.look().await?;
+        let is_there = |seen: &&Seen| matches!(seen.presence, Presence::Live | Presence::Dead);
+        let nodes = seen.iter().filter(is_there).count();
+        let owner = self.folder.owner()?;
+        let owner = owner.filter(|owner| owner.tenure == Tenure::Open);
+        Ok(Inspection {
+            nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
+            owner: owner.map(|owner| owner.rollout),
+        })
     }
 
     pub(crate) async fn observe(self: &Arc<Self>) -> Result<ClusterObservation, DriverError> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::task::JoinSet;
 use wavegate_model::evidence::ProbeSummary;
 use wavegate_model::observation::Stamp;
 use wavegate_model::{
@@ -16,7 +17,9 @@ use wavegate_model::{
     SiteName, Split, Timestamp,
 };
 use wavegate_ports::BoxFuture;
-use wavegate_ports::driver::{Capabilities, Driver, DriverError, DriverScope, NodesTarget};
+use wavegate_ports::driver::{
+    Capabilities, Driver, DriverError, DriverScope, Inspection, NodesTarget,
+};
 
 /// What the driver is given.
 #[derive(Clone)]
@@ -261,6 +264,28 @@ impl Driver for LocalDriver {
             surges: true,
             probes: true,
         }
+    }
+
+    fn inspect(
+        &self,
+        scope: DriverScope,
+    ) -> BoxFuture<'_, BTreeMap<ClusterName, Result<Inspection, DriverError>>> {
+        Box::pin(async move {
+            let attached =
+                Attached::new(&self.options, &scope.service, &scope.clusters, &scope.sites);
+            let attached = match attached {
+                Ok(attached) => attached,
+                Err(error) => {
+                    let all = scope.clusters.iter().map(|cluster| cluster.name.clone());
+                    return all.map(|name| (name, Err(error.clone()))).collect();
+                }
+            };
+            let mut looks = JoinSet::new();
+            for (name, service) in attached.services {
+                looks.spawn(async move { (name, service.inspect().await) });
+            }
+            looks.join_all().await.into_iter().collect()
+        })
     }
 
     fn attach(&self, scope: DriverScope) -> BoxFuture<'_, Result<(), DriverError>> {

@@ -44,6 +44,15 @@ pub struct NodesTarget {
     pub nodes: Vec<(Release, u32)>,
 }
 
+/// A cluster as it is before anything of a rollout has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// Nodes of the service, whatever they run and however they are.
+    pub nodes: u32,
+    /// The unfinished rollout that owns it.
+    pub owner: Option<RolloutId>,
+}
+
 /// A driver could not, or would not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DriverError {
@@ -106,6 +115,12 @@ pub enum DriverError {
 pub trait Driver: Send + Sync {
     /// What this driver can do.
     fn capabilities(&self) -> Capabilities;
+    /// Looks at the clusters of a rollout that has not begun. Changes nothing, starts nothing,
+    /// and needs no [`Driver::attach`].
+    fn inspect(
+        &self,
+        scope: DriverScope,
+    ) -> BoxFuture<'_, BTreeMap<ClusterName, Result<Inspection, DriverError>>>;
     /// Tells the driver about a rollout. Called once before all else, also on resume.
     fn attach(&self, scope: DriverScope) -> BoxFuture<'_, Result<(), DriverError>>;
     /// Makes the rollout the owner of (cluster, service), by compare and set on a record that is

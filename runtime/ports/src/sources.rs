@@ -40,6 +40,9 @@ pub enum SourceError {
 
 /// Answers queries of gates.
 pub trait Sources: Send + Sync {
+    /// Asks a source whether it would answer: it is there, and takes the credentials. What it
+    /// says about a question of a gate shows only when that is asked.
+    fn check(&self, source: &SourceName) -> BoxFuture<'_, Result<(), SourceError>>;
     /// Asks a source. Bounded in time and size by the adapter.
     fn fetch(
         &self,

@@ -81,6 +81,16 @@ impl Client {
         Ok(reply)
     }
 
+    /// Reads the credentials and makes a connection, and asks nothing.
+    pub(crate) async fn reach(&self) -> Result<(), Fault> {
+        Credentials::read(&self.auth).await?;
+        let tcp = connect(&self.address).await?;
+        match self.address.scheme {
+            Scheme::Http => Ok(()),
+            Scheme::Https => self.protect(tcp).await.map(drop),
+        }
+    }
+
     fn request(&self, ask: Ask, credentials: &Credentials) -> Result<Request<Full<Bytes>>, Fault> {
         let (method, path, form) = match ask {
             Ask::Get(path) => (Method::GET, path, None),

@@ -80,6 +80,23 @@ impl Source for HttpSource {
         "http"
     }
 
+    fn check(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move {
+            // Which paths there are, only the gate and its server know: what is allowed as a
+            // whole word is asked for, and otherwise a connection has to do.
+            let Some(path) = self.paths.iter().find(|path| !path.ends_with('*')) else {
+                return self.client.reach().await;
+            };
+            let ask = Ask::Get(path.clone());
+            match self.client.ask(ask, self.body_bytes_max).await?.status {
+                status @ (401 | 403) => Err(Fault::Unavailable(format!(
+                    "it refuses the credentials, with status {status}"
+                ))),
+                _ => Ok(()),
+            }
+        })
+    }
+
     fn fetch<'a>(
         &'a self,
         query: &'a Query,

@@ -43,6 +43,10 @@ pub trait Source: Send + Sync {
     /// Its kind, as documents say it.
     fn kind(&self) -> &'static str;
 
+    /// Whether it is there and takes the credentials, as far as that shows without a question of
+    /// a gate.
+    fn check(&self) -> BoxFuture<'_, Result<(), Fault>>;
+
     /// Answers a query.
     fn fetch<'a>(
         &'a self,

@@ -147,9 +147,28 @@ impl PrometheusSource {
     }
 }
 
+/// What every Prometheus can answer, also through a proxy that asks for a selector.
+const CHECK: &str = "count(up)";
+
 impl Source for PrometheusSource {
     fn kind(&self) -> &'static str {
         "prometheus"
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async move {
+            let query = if self.matchers.is_empty() {
+                CHECK.to_owned()
+            } else {
+                promql::with_matchers(CHECK, &self.matchers)
+                    .map_err(|error| Fault::Refused(error.to_string()))?
+            };
+            let mut form = Form(String::new());
+            form.field("query", &query);
+            let ask = Ask::PostForm("/api/v1/query", form.0);
+            let reply = self.client.ask(ask, BODY_BYTES_MAX).await?;
+            self.evidence(&reply).map(drop)
+        })
     }
 
     fn fetch<'a>(

@@ -61,6 +61,10 @@ impl Source for RecordedSource {
         "recorded"
     }
 
+    fn check(&self) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn fetch<'a>(
         &'a self,
         query: &'a Query,

@@ -166,12 +166,7 @@ impl SourceSet {
             check_query(&query)?;
             let fetched =
                 tokio::time::timeout(entry.time_max, entry.source.fetch(&query, &scope)).await;
-            let late = |_| {
-                Fault::Unavailable(format!(
-                    "no answer within {} ms",
-                    entry.time_max.as_millis()
-                ))
-            };
+            let late = |_| Fault::Unavailable(too_late(entry.time_max));
             let evidence = cleaned(fetched.map_err(late)??);
             check_answer(&query, &evidence)?;
             Ok(evidence)
@@ -183,6 +178,21 @@ impl SourceSet {
 }
 
 impl Sources for SourceSet {
+    fn check(&self, source: &SourceName) -> BoxFuture<'_, Result<(), SourceError>> {
+        let name = source.clone();
+        Box::pin(async move {
+            let Some(entry) = self.sources.get(&name) else {
+                return Err(SourceError::Unknown(name));
+            };
+            let checked = tokio::time::timeout(entry.time_max, entry.source.check()).await;
+            let late = |_| Fault::Unavailable(too_late(entry.time_max));
+            checked
+                .map_err(late)
+                .flatten()
+                .map_err(|fault| named(name, entry.source.kind(), fault))
+        })
+    }
+
     fn fetch(
         &self,
         source: &SourceName,
@@ -191,6 +201,10 @@ impl Sources for SourceSet {
     ) -> BoxFuture<'_, Result<Evidence, SourceError>> {
         Box::pin(self.ask(source.clone(), query.clone(), scope.clone()))
     }
+}
+
+fn too_late(limit: Duration) -> String {
+    format!("no answer within {} ms", limit.as_millis())
 }
 
 fn named(source_name: SourceName, kind: &'static str, fault: Fault) -> SourceError {

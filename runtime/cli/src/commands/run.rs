@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::follow::{self, Seen};
 use crate::host::{Host, StateDir, actor};
 use crate::output::{self, Format};
-use crate::{crash, prepare, report};
+use crate::{crash, preflight, prepare, report};
 use std::fs::File;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -34,10 +34,15 @@ pub(crate) async fn run(args: Run, state: &StateDir, format: Format) -> Result<E
     for name in names {
         all.push(prepare::prepare(&host, &documents, &name).await?);
     }
+    for prepared in &all {
+        prepare::warn(prepared);
+        if !args.skip_preflight {
+            preflight::check(&host, &prepared.spec).await?;
+        }
+    }
     host.open_journal(state)?;
     let mut ready = Vec::new();
     for prepared in all {
-        prepare::warn(&prepared);
         let lock = state.lock(&prepared.spec.rollout, false)?;
         let spec = prepared.spec;
         ready.push(Ready {

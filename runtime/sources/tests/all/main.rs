@@ -14,7 +14,9 @@ use wavegate_model::{
     RolloutId, ServiceName, SiteName, SlotName, SourceName, Split, Timestamp,
 };
 use wavegate_ports::BoxFuture;
-use wavegate_ports::driver::{Capabilities, Driver, DriverError, DriverScope, NodesTarget};
+use wavegate_ports::driver::{
+    Capabilities, Driver, DriverError, DriverScope, Inspection, NodesTarget,
+};
 use wavegate_ports::sources::{SourceError, Sources};
 use wavegate_sources::{Fault, OpenError, RecordedSource, RecordedSources, SourceSet};
 
@@ -71,6 +73,12 @@ impl Driver for Probes {
             surges: true,
             probes: self.capable,
         }
+    }
+    fn inspect(
+        &self,
+        _: DriverScope,
+    ) -> BoxFuture<'_, BTreeMap<ClusterName, Result<Inspection, DriverError>>> {
+        panic!("a source only probes")
     }
     fn attach(&self, _: DriverScope) -> BoxFuture<'_, Result<(), DriverError>> {
         unused()
