@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Code, Diagnostic, Problems, quoted};
 use crate::node::{Node, Value};
+use crate::shape::{Need, Shape};
 use crate::source::{Place, SourceFile};
 use crate::suggest;
 use std::collections::BTreeMap;
@@ -138,8 +139,7 @@ fn key_text<'n>(cx: Cx<'_>, key: &'n Node) -> Option<&'n str> {
 /// A map with fields that are known.
 pub(crate) struct Fields<'a, 'n> {
     cx: Cx<'a>,
-    /// What the map is, such as `wave`.
-    what: &'static str,
+    shape: &'static Shape,
     /// Where a missing field is reported.
     at: Range<usize>,
     entries: BTreeMap<&'n str, (&'n Node, &'n Node)>,
@@ -152,9 +152,13 @@ pub(crate) struct Fields<'a, 'n> {
 
 impl<'a, 'n> Fields<'a, 'n> {
     /// Opens a map.
-    pub(crate) fn open(cx: Cx<'a>, node: &'n Node, what: &'static str) -> Option<Self> {
+    pub(crate) fn open(cx: Cx<'a>, node: &'n Node, shape: &'static Shape) -> Option<Self> {
         let Value::Map(pairs) = &node.value else {
-            return cx.wrong_type(node, &format!("a map (the fields of a {what})"), None);
+            return cx.wrong_type(
+                node,
+                &format!("a map (the fields of a {})", shape.what),
+                None,
+            );
         };
         let end = pairs
             .first()
@@ -173,7 +177,7 @@ impl<'a, 'n> Fields<'a, 'n> {
             .collect();
         Some(Self {
             cx,
-            what,
+            shape,
             at,
             entries,
             known: Vec::new(),
@@ -187,8 +191,24 @@ impl<'a, 'n> Fields<'a, 'n> {
         self.cx.range(self.at.clone())
     }
 
-    /// The entry of a field, which becomes known by it.
+    /// The entry of a field.
     pub(crate) fn entry(&mut self, name: &'static str) -> Option<(&'n Node, &'n Node)> {
+        self.ask(name, Need::Optional)
+    }
+
+    /// The entry of a field that the shape of the map has.
+    fn ask(&mut self, name: &'static str, need: Need) -> Option<(&'n Node, &'n Node)> {
+        let has = self.shape.field(name).map(|field| field.need);
+        let agrees = match need {
+            Need::Required => has == Some(Need::Required),
+            // A reader may report by itself that one is missing.
+            Need::Optional | Need::Refused => has.is_some(),
+        };
+        assert!(
+            agrees,
+            "the shape of a {} says otherwise about `{name}`",
+            self.shape.what
+        );
         self.known.push(name);
         self.entries.remove(name)
     }
@@ -199,7 +219,7 @@ impl<'a, 'n> Fields<'a, 'n> {
         name: &'static str,
         read: impl Fn(Cx<'_>, &Node) -> Option<T>,
     ) -> Option<T> {
-        match self.entry(name) {
+        match self.ask(name, Need::Required) {
             Some((_, value)) => read(self.cx, value),
             None => {
                 self.missing.push(name);
@@ -230,9 +250,18 @@ impl<'a, 'n> Fields<'a, 'n> {
         Some(self.optional(name, read)?.unwrap_or(default))
     }
 
-    /// Reports what is left. `not_built` are fields that the design has and this version has not.
-    /// Gives nothing if the map had a problem that no field of it shows.
-    pub(crate) fn finish(mut self, not_built: &[&str]) -> Option<()> {
+    /// Reports what is left. Gives nothing if the map had a problem that no field of it shows.
+    pub(crate) fn finish(mut self) -> Option<()> {
+        let shape = self.shape;
+        let unread = shape
+            .fields()
+            .find(|field| !self.known.contains(&field.name));
+        assert!(
+            unread.is_none(),
+            "nobody reads {unread:?} of a {}",
+            shape.what
+        );
+        let not_built = shape.not_built;
         let absent = self.missing.len();
         for (name, (key, _)) in &self.entries {
             let place = self.cx.place(key);
@@ -242,7 +271,7 @@ impl<'a, 'n> Fields<'a, 'n> {
                     .push(self::not_built(&format!("the field `{name}`"), place));
                 continue;
             }
-            let message = format!("unknown field {} in a {}", quoted(name), self.what);
+            let message = format!("unknown field {} in a {}", quoted(name), shape.what);
             let problem = Diagnostic::error(Code::UnknownField, message).at(place, "unknown field");
             if let Some(meant) = suggest::closest(name, &self.missing) {
                 self.missing.retain(|missing| *missing != meant);
@@ -258,7 +287,7 @@ impl<'a, 'n> Fields<'a, 'n> {
         }
         if !self.missing.is_empty() {
             let names = suggest::all_of(&self.missing);
-            let message = format!("this {} has no {names}", self.what);
+            let message = format!("this {} has no {names}", shape.what);
             let verb = if self.missing.len() == 1 { "is" } else { "are" };
             let problem = Diagnostic::error(Code::MissingField, message);
             self.cx

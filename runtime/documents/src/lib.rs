@@ -8,7 +8,7 @@
 //! in JSON, and [`Documents::map_plugin_problems`] finds the line.
 //!
 //! **Start at** [`Documents::load`] and [`Documents::resolve`]; the fields of each kind are in
-//! `kinds`, every default with its reason in `defaults`.
+//! `shapes`, their readers in `kinds`, every default with its reason in `defaults`.
 
 mod defaults;
 mod diagnostic;
@@ -21,7 +21,10 @@ mod parse;
 mod plan;
 mod render;
 mod resolve;
+mod schema;
 mod selection;
+mod shape;
+mod shapes;
 mod source;
 mod suggest;
 mod values;
@@ -31,3 +34,4 @@ pub use documents::Documents;
 pub use mapping::Location;
 pub use plan::Placement;
 pub use resolve::{Folders, ResolvedRollout};
+pub use schema::{kinds, schema, schema_of_all};

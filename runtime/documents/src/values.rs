@@ -7,9 +7,9 @@ use crate::suggest;
 use wavegate_model::{Amount, Digest, DurationMs, Labels};
 
 /// Length of a name: a DNS label, because names become host names, labels and file names.
-const NAME_CHARS_MAX: usize = 63;
+pub(crate) const NAME_CHARS_MAX: usize = 63;
 /// Length of a text such as a path or an approval: a screen full.
-const TEXT_BYTES_MAX: usize = 4096;
+pub(crate) const TEXT_BYTES_MAX: usize = 4096;
 /// Bytes of a configuration as JSON: what a guest copies into its memory at each call.
 const JSON_BYTES_MAX: usize = 256 << 10;
 

@@ -4,13 +4,14 @@ use super::gate::ConfigSpot;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fields::{Cx, Fields, Spot, list};
 use crate::node::Node;
+use crate::shapes::fleet as shapes;
 use crate::source::Place;
 use crate::values;
 use std::collections::BTreeMap;
 use wavegate_model::{Cluster, ClusterName, Labels};
 
 /// Nodes of one cluster: Kubernetes stops at half of it, and counters in views are far larger.
-const NODES_MAX: u32 = 10_000;
+pub(crate) const NODES_MAX: u32 = 10_000;
 /// Clusters of a fleet: ten times what Wavegate is made for.
 const CLUSTERS_MAX: usize = 30_000;
 
@@ -30,9 +31,9 @@ pub(crate) struct ClusterSpot {
 
 impl FleetDoc {
     pub(super) fn read(cx: Cx<'_>, name: Option<Spot<String>>, spec: &Node) -> Option<Self> {
-        let mut fields = Fields::open(cx, spec, "Fleet")?;
+        let mut fields = Fields::open(cx, spec, &shapes::FLEET)?;
         let clusters = fields.required("clusters", clusters);
-        fields.finish(&[])?;
+        fields.finish()?;
         Some(Self {
             name: name?,
             clusters: clusters?,
@@ -80,7 +81,7 @@ fn clusters(cx: Cx<'_>, node: &Node) -> Option<Vec<ClusterSpot>> {
 }
 
 fn cluster(cx: Cx<'_>, node: &Node) -> Option<ClusterSpot> {
-    let mut fields = Fields::open(cx, node, "cluster")?;
+    let mut fields = Fields::open(cx, node, &shapes::CLUSTER)?;
     let name = fields.required("name", |cx, node| {
         Some((values::name::<ClusterName>(cx, node)?, cx.place(node)))
     });
@@ -88,7 +89,7 @@ fn cluster(cx: Cx<'_>, node: &Node) -> Option<ClusterSpot> {
     let nodes = fields.required("nodes", values::whole(1, NODES_MAX));
     let driver = fields.required("driver", super::driver);
     let connection = connection(cx, &mut fields, driver.as_deref());
-    fields.finish(&[])?;
+    fields.finish()?;
     let (name, place) = name?;
     let (json, connection) = connection?;
     let cluster = Cluster {

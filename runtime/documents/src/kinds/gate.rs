@@ -4,6 +4,7 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, clean, quoted};
 use crate::fields::{Cx, Fields, Spot, entries, list, spot};
 use crate::node::{Node, Value};
+use crate::shapes::policy as shapes;
 use crate::source::Place;
 use crate::values;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use wavegate_model::plugin::Phase;
 use wavegate_model::policy::{GateBudget, GateUse, OnUnavailable, PluginRef, StrategyUse};
 use wavegate_model::{DurationMs, GateName, SlotName, SourceName};
 
-const PHASES: &[(&str, Phase)] = &[
+pub(crate) const PHASES: &[(&str, Phase)] = &[
     ("beforeWave", Phase::BeforeWave),
     ("beforeSite", Phase::BeforeSite),
     ("afterBatch", Phase::AfterBatch),
@@ -20,7 +21,7 @@ const PHASES: &[(&str, Phase)] = &[
     ("afterWave", Phase::AfterWave),
     ("continuous", Phase::Continuous),
 ];
-const ON_UNAVAILABLE: &[(&str, OnUnavailable)] =
+pub(crate) const ON_UNAVAILABLE: &[(&str, OnUnavailable)] =
     &[("hold", OnUnavailable::Hold), ("fail", OnUnavailable::Fail)];
 /// No gate is asked more often: an evaluation takes milliseconds, and its evidence seconds.
 const INTERVAL_MIN: DurationMs = DurationMs(100);
@@ -57,11 +58,11 @@ pub(super) fn strategy(cx: Cx<'_>, node: &Node) -> Option<(StrategyUse, Strategy
         let hint = format!("write `{{plugin: {{shipped: {}}}}}`", clean(text));
         return cx.wrong_type(node, "a map (the fields of a strategy)", Some(hint));
     }
-    let mut fields = Fields::open(cx, node, "strategy")?;
+    let mut fields = Fields::open(cx, node, &shapes::STRATEGY)?;
     let plugin = fields.required("plugin", spot(plugin));
     let config = config(cx, &mut fields);
     let limits = fields.or("limits", defaults::CALL_LIMITS, limits);
-    fields.finish(&[])?;
+    fields.finish()?;
     let (plugin, (json, config)) = (plugin?, config?);
     let used = StrategyUse {
         plugin: plugin.value,
@@ -95,7 +96,7 @@ pub(super) fn gates(cx: Cx<'_>, node: &Node) -> Option<Vec<(GateUse, GateSpots)>
 }
 
 fn gate(cx: Cx<'_>, node: &Node) -> Option<(GateUse, GateSpots)> {
-    let mut fields = Fields::open(cx, node, "gate")?;
+    let mut fields = Fields::open(cx, node, &shapes::GATE)?;
     let name = fields.required("name", spot(values::name::<GateName>));
     let plugin = fields.required("plugin", spot(plugin));
     let config = config(cx, &mut fields);
@@ -114,7 +115,7 @@ fn gate(cx: Cx<'_>, node: &Node) -> Option<(GateUse, GateSpots)> {
         values::choice(ON_UNAVAILABLE),
     );
     let limits = fields.or("limits", defaults::CALL_LIMITS, limits);
-    fields.finish(&["clusters", "waves"])?;
+    fields.finish()?;
     let (name, plugin, (json, config), slots) = (name?, plugin?, config?, slots?);
     let gate = GateUse {
         name: name.value,
@@ -181,11 +182,11 @@ fn plugin(cx: Cx<'_>, node: &Node) -> Option<PluginRef> {
             Some(format!("write {hint}")),
         );
     }
-    let mut fields = Fields::open(cx, node, "plugin")?;
+    let mut fields = Fields::open(cx, node, &shapes::PLUGIN)?;
     let shipped = fields.optional("shipped", values::text);
     let file = fields.optional("file", values::text);
     let place = fields.place();
-    fields.finish(&["digest", "oci", "ref"])?;
+    fields.finish()?;
     match (shipped?, file?) {
         (Some(name), None) => Some(PluginRef::Shipped(name)),
         (None, Some(file)) => Some(PluginRef::File(file)),
@@ -248,7 +249,7 @@ fn slots(cx: Cx<'_>, node: &Node) -> Option<BTreeMap<SlotName, Spot<SourceName>>
 }
 
 fn budget(cx: Cx<'_>, node: &Node) -> Option<GateBudget> {
-    let mut fields = Fields::open(cx, node, "`budget`")?;
+    let mut fields = Fields::open(cx, node, &shapes::GATE_BUDGET)?;
     let consecutive = fields.or(
         "consecutive",
         defaults::GATE_BUDGET.consecutive,
@@ -259,7 +260,7 @@ fn budget(cx: Cx<'_>, node: &Node) -> Option<GateBudget> {
         defaults::GATE_BUDGET.total,
         values::whole(0, 100_000),
     );
-    fields.finish(&[])?;
+    fields.finish()?;
     let (consecutive, total) = (consecutive?, total?);
     if consecutive > total {
         let message = format!("{consecutive} fails in a row are allowed, but only {total} in all");
@@ -271,7 +272,7 @@ fn budget(cx: Cx<'_>, node: &Node) -> Option<GateBudget> {
 
 fn limits(cx: Cx<'_>, node: &Node) -> Option<CallLimits> {
     let most = defaults::CALL_LIMITS;
-    let mut fields = Fields::open(cx, node, "`limits`")?;
+    let mut fields = Fields::open(cx, node, &shapes::LIMITS)?;
     let fuel = fields.or("fuel", most.fuel, |cx, node| {
         tightened(cx, node, values::whole64(cx, node)?, most.fuel, "")
     });
@@ -285,7 +286,7 @@ fn limits(cx: Cx<'_>, node: &Node) -> Option<CallLimits> {
     let memory_bytes = fields.or("memory", most.memory_bytes, bytes(most.memory_bytes));
     let result_bytes = fields.or("result", most.result_bytes, bytes(most.result_bytes));
     let log_bytes = fields.or("log", most.log_bytes, bytes(most.log_bytes));
-    fields.finish(&["tables", "handles"])?;
+    fields.finish()?;
     Some(CallLimits {
         fuel: fuel?,
         time: time?,

@@ -7,9 +7,9 @@ mod release;
 mod rollout;
 mod source;
 
-pub(crate) use fleet::FleetDoc;
-pub(crate) use gate::{ConfigSpot, GateSpots};
-pub(crate) use policy::{PolicyDoc, SelectorSpots};
+pub(crate) use fleet::{FleetDoc, NODES_MAX};
+pub(crate) use gate::{ConfigSpot, GateSpots, ON_UNAVAILABLE, PHASES};
+pub(crate) use policy::{END_STATES, ON_TIME_LIMIT, ON_UNREACHABLE, PolicyDoc, SelectorSpots};
 pub(crate) use release::ReleaseDoc;
 pub(crate) use rollout::RolloutDoc;
 pub(crate) use source::SourceDoc;
@@ -17,7 +17,8 @@ pub(crate) use source::SourceDoc;
 use crate::diagnostic::{Code, Diagnostic, quoted};
 use crate::fields::{Cx, Fields, Spot, spot};
 use crate::node::{Node, Value};
-use crate::{suggest, values};
+use crate::shape::Shape;
+use crate::{shapes, suggest, values};
 
 /// The version of the documents.
 pub(crate) const API_VERSION: &str = "wavegate.dev/v1alpha1";
@@ -47,17 +48,22 @@ enum Kind {
     Source,
 }
 
-const KINDS: &[(&str, Kind)] = &[
-    ("Fleet", Kind::Fleet),
-    ("Release", Kind::Release),
-    ("Rollout", Kind::Rollout),
-    ("RolloutPolicy", Kind::Policy),
-    ("Source", Kind::Source),
+const KINDS: &[(&str, Kind, &Shape)] = &[
+    ("Fleet", Kind::Fleet, &shapes::fleet::FLEET),
+    ("Release", Kind::Release, &shapes::fleet::RELEASE),
+    ("Rollout", Kind::Rollout, &shapes::ROLLOUT),
+    ("RolloutPolicy", Kind::Policy, &shapes::policy::POLICY),
+    ("Source", Kind::Source, &shapes::source::SOURCE),
 ];
+
+/// Names of the kinds, and what their `spec` may hold.
+pub(crate) fn kinds() -> impl Iterator<Item = (&'static str, &'static Shape)> {
+    KINDS.iter().map(|(name, _, spec)| (*name, *spec))
+}
 
 /// Reads one document. Nothing if it has a problem.
 pub(crate) fn read(cx: Cx<'_>, node: &Node) -> Option<Doc> {
-    let mut fields = Fields::open(cx, node, "document")?;
+    let mut fields = Fields::open(cx, node, &shapes::DOCUMENT)?;
     let version = fields.required("apiVersion", api_version);
     let kind = fields.required("kind", kind);
     let name = fields.required("metadata", metadata);
@@ -67,7 +73,7 @@ pub(crate) fn read(cx: Cx<'_>, node: &Node) -> Option<Doc> {
         cx.problems
             .push(problem.at(fields.place(), "`spec` is missing here"));
     }
-    let finished = fields.finish(&["status"]);
+    let finished = fields.finish();
     // The specification is read even if the name is bad, to show all problems at once.
     let doc = match (kind?, spec?.1) {
         (Kind::Fleet, spec) => FleetDoc::read(cx, name, spec).map(Doc::Fleet),
@@ -109,21 +115,21 @@ fn kind(cx: Cx<'_>, node: &Node) -> Option<Kind> {
     let Value::Text(text) = &node.value else {
         return cx.wrong_type(node, "the name of a kind", None);
     };
-    match KINDS.iter().find(|(name, _)| name == text) {
-        Some((_, kind)) => Some(*kind),
+    match KINDS.iter().find(|(name, _, _)| name == text) {
+        Some((_, kind, _)) => Some(*kind),
         None => {
             let problem =
                 Diagnostic::error(Code::UnknownKind, format!("unknown kind {}", quoted(text)));
-            let hint = suggest::hint(text, KINDS.iter().map(|(name, _)| *name));
+            let hint = suggest::hint(text, kinds().map(|(name, _)| name));
             cx.fail(problem.at(cx.place(node), "").maybe_hint(hint))
         }
     }
 }
 
 fn metadata(cx: Cx<'_>, node: &Node) -> Option<Spot<String>> {
-    let mut fields = Fields::open(cx, node, "`metadata`")?;
+    let mut fields = Fields::open(cx, node, &shapes::METADATA)?;
     let name = fields.required("name", spot(values::document_name));
-    fields.finish(&["annotations", "labels", "namespace"])?;
+    fields.finish()?;
     name
 }
 

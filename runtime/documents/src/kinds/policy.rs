@@ -5,6 +5,7 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fields::{Cx, Fields, Spot, list, spot};
 use crate::node::{Node, Value};
+use crate::shapes::policy as shapes;
 use crate::source::Place;
 use crate::values;
 use std::collections::BTreeMap;
@@ -17,15 +18,15 @@ use wavegate_model::{Amount, ClusterName, Labels, Policy, PolicyName, Selector, 
 /// Waves of a policy: one for each cluster of a large fleet.
 const WAVES_MAX: usize = 3000;
 
-const END_STATES: &[(&str, EndState)] = &[
+pub(crate) const END_STATES: &[(&str, EndState)] = &[
     ("hold", EndState::Hold),
     ("rollBackSite", EndState::RollBackSite),
     ("rollBackWave", EndState::RollBackWave),
     ("rollBackTouched", EndState::RollBackTouched),
 ];
-const ON_TIME_LIMIT: &[(&str, OnTimeLimit)] =
+pub(crate) const ON_TIME_LIMIT: &[(&str, OnTimeLimit)] =
     &[("fail", OnTimeLimit::Fail), ("hold", OnTimeLimit::Hold)];
-const ON_UNREACHABLE: &[(&str, OnUnreachable)] = &[
+pub(crate) const ON_UNREACHABLE: &[(&str, OnUnreachable)] = &[
     ("wait", OnUnreachable::Wait),
     ("fail", OnUnreachable::Fail),
     ("skip", OnUnreachable::Skip),
@@ -65,7 +66,7 @@ pub(crate) struct SelectorSpots {
 
 impl PolicyDoc {
     pub(super) fn read(cx: Cx<'_>, name: Option<Spot<String>>, spec: &Node) -> Option<Self> {
-        let mut fields = Fields::open(cx, spec, "RolloutPolicy")?;
+        let mut fields = Fields::open(cx, spec, &shapes::POLICY)?;
         let waves = fields.required("waves", waves);
         let site_by = fields.optional("siteBy", spot(values::label_key));
         let role_by = fields.optional("roleBy", spot(values::label_key));
@@ -76,7 +77,7 @@ impl PolicyDoc {
         let membership = fields.or("membership", defaults::MEMBERSHIP, membership);
         let strategy = fields.required("strategy", gate::strategy);
         let gates = fields.or("gates", Vec::new(), gate::gates);
-        fields.finish(&["windows", "freezes", "approvals"])?;
+        fields.finish()?;
         let (waves, wave_spots): (Vec<_>, Vec<_>) = waves?.into_iter().unzip();
         let (gates, gate_spots): (Vec<_>, Vec<_>) = gates?.into_iter().unzip();
         let (strategy, strategy_spots) = strategy?;
@@ -147,7 +148,7 @@ fn waves(cx: Cx<'_>, node: &Node) -> Option<Vec<(Wave, WaveSpots)>> {
 }
 
 fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
-    let mut fields = Fields::open(cx, node, "wave")?;
+    let mut fields = Fields::open(cx, node, &shapes::WAVE)?;
     let name = fields.required("name", spot(values::name::<WaveName>));
     let clusters = fields.required("clusters", selector);
     let after = fields.optional("after", list(spot(values::name::<WaveName>)));
@@ -159,7 +160,7 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
     let site_soak = fields.or("siteSoak", defaults::SOAK, values::duration);
     let soak = fields.or("soak", defaults::SOAK, values::duration);
     let approval = fields.optional("approval", values::text);
-    fields.finish(&["gates", "windows"])?;
+    fields.finish()?;
     let (name, after, (clusters, selector)) = (name?, after?, clusters?);
     let spots = WaveSpots {
         name: name.place,
@@ -183,10 +184,10 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
 }
 
 fn selector(cx: Cx<'_>, node: &Node) -> Option<(Selector, SelectorSpots)> {
-    let mut fields = Fields::open(cx, node, "selector")?;
+    let mut fields = Fields::open(cx, node, &shapes::SELECTOR)?;
     let labels = fields.or("labels", Labels::new(), values::labels);
     let names = fields.optional("names", list(spot(values::name::<ClusterName>)));
-    fields.finish(&["not", "others", "expressions"])?;
+    fields.finish()?;
     let (labels, names) = (labels?, names?);
     if names.as_ref().is_some_and(Vec::is_empty) {
         // An empty list means "any" in the model; here somebody has written that it is nobody.
@@ -223,7 +224,7 @@ const DEFAULT_BATCH: Batch = Batch {
 };
 
 fn batch(cx: Cx<'_>, node: &Node) -> Option<Batch> {
-    let mut fields = Fields::open(cx, node, "`batch`")?;
+    let mut fields = Fields::open(cx, node, &shapes::BATCH)?;
     let size = fields.or("size", DEFAULT_BATCH.size, values::amount_above_zero);
     let max_unavailable = fields.or(
         "maxUnavailable",
@@ -231,7 +232,7 @@ fn batch(cx: Cx<'_>, node: &Node) -> Option<Batch> {
         values::amount,
     );
     let max_surge = fields.or("maxSurge", DEFAULT_BATCH.max_surge, values::amount);
-    fields.finish(&[])?;
+    fields.finish()?;
     Some(Batch {
         size: size?,
         max_unavailable: max_unavailable?,
@@ -249,12 +250,12 @@ const DEFAULT_TIME_LIMITS: TimeLimits = TimeLimits {
 fn time_limits(cx: Cx<'_>, node: &Node) -> Option<TimeLimits> {
     let sites = |cx: Cx<'_>, node: &Node| time_limit(cx, node, defaults::THEN_OF_SITES);
     let waves = |cx: Cx<'_>, node: &Node| time_limit(cx, node, defaults::THEN_OF_WAVES);
-    let mut fields = Fields::open(cx, node, "`timeLimits`")?;
+    let mut fields = Fields::open(cx, node, &shapes::TIME_LIMITS)?;
     let batch_progress = fields.or("batchProgress", DEFAULT_TIME_LIMITS.batch_progress, sites);
     let cluster = fields.or("cluster", DEFAULT_TIME_LIMITS.cluster, sites);
     let wave = fields.or("wave", DEFAULT_TIME_LIMITS.wave, waves);
     let rollout = fields.or("rollout", DEFAULT_TIME_LIMITS.rollout, waves);
-    fields.finish(&[])?;
+    fields.finish()?;
     Some(TimeLimits {
         batch_progress: batch_progress?,
         cluster: cluster?,
@@ -273,10 +274,10 @@ fn time_limit(cx: Cx<'_>, node: &Node, then: OnTimeLimit) -> Option<Option<TimeL
         }
         _ => {}
     }
-    let mut fields = Fields::open(cx, node, "time limit")?;
+    let mut fields = Fields::open(cx, node, &shapes::TIME_LIMIT)?;
     let after = fields.required("after", values::duration_above_zero);
     let then = fields.or("then", then, values::choice(ON_TIME_LIMIT));
-    fields.finish(&[])?;
+    fields.finish()?;
     Some(Some(TimeLimit {
         after: after?,
         then: then?,
@@ -323,12 +324,12 @@ impl FailureWritten {
 }
 
 fn failure(cx: Cx<'_>, node: &Node) -> Option<FailureWritten> {
-    let mut fields = Fields::open(cx, node, "`failure`")?;
+    let mut fields = Fields::open(cx, node, &shapes::FAILURE)?;
     let tolerate = fields.optional("tolerate", values::amount);
     let tolerate_per_wave = fields.optional("toleratePerWave", values::amount);
     let then = fields.optional("then", values::choice(END_STATES));
     let rollback = fields.or("rollback", RollbackWritten::default(), rollback);
-    fields.finish(&[])?;
+    fields.finish()?;
     Some(FailureWritten {
         tolerate: tolerate?,
         tolerate_per_wave: tolerate_per_wave?,
@@ -338,12 +339,12 @@ fn failure(cx: Cx<'_>, node: &Node) -> Option<FailureWritten> {
 }
 
 fn rollback(cx: Cx<'_>, node: &Node) -> Option<RollbackWritten> {
-    let mut fields = Fields::open(cx, node, "`rollback`")?;
+    let mut fields = Fields::open(cx, node, &shapes::ROLLBACK)?;
     let batch = fields.optional("batch", values::amount_above_zero);
     let max_unavailable = fields.optional("maxUnavailable", values::amount);
     let max_parallel_sites = fields.optional("maxParallelSites", values::whole(1, 1000));
     let progress = fields.optional("progress", values::duration_above_zero);
-    fields.finish(&["gates", "windows", "approvals"])?;
+    fields.finish()?;
     Some(RollbackWritten {
         batch: batch?,
         max_unavailable: max_unavailable?,
@@ -353,7 +354,7 @@ fn rollback(cx: Cx<'_>, node: &Node) -> Option<RollbackWritten> {
 }
 
 fn membership(cx: Cx<'_>, node: &Node) -> Option<Membership> {
-    let mut fields = Fields::open(cx, node, "`membership`")?;
+    let mut fields = Fields::open(cx, node, &shapes::MEMBERSHIP)?;
     let unreachable_after = fields.or(
         "unreachableAfter",
         defaults::MEMBERSHIP.unreachable_after,
@@ -364,7 +365,7 @@ fn membership(cx: Cx<'_>, node: &Node) -> Option<Membership> {
         defaults::MEMBERSHIP.unreachable,
         values::choice(ON_UNREACHABLE),
     );
-    fields.finish(&["added", "removed"])?;
+    fields.finish()?;
     Some(Membership {
         unreachable_after: unreachable_after?,
         unreachable: unreachable?,

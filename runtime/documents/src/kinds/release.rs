@@ -3,6 +3,7 @@
 use super::gate::ConfigSpot;
 use crate::fields::{Cx, Fields, Spot, entries, spot};
 use crate::node::Node;
+use crate::shapes::fleet as shapes;
 use crate::values;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -20,13 +21,13 @@ pub(crate) struct ReleaseDoc {
 
 impl ReleaseDoc {
     pub(super) fn read(cx: Cx<'_>, name: Option<Spot<String>>, spec: &Node) -> Option<Self> {
-        let mut fields = Fields::open(cx, spec, "Release")?;
+        let mut fields = Fields::open(cx, spec, &shapes::RELEASE)?;
         let service = fields.required("service", spot(values::name::<ServiceName>));
         let version = fields.required("version", values::text);
         let digest = fields.optional("digest", values::digest);
         let irreversible = fields.or("irreversible", false, values::boolean);
         let artifacts = fields.required("artifacts", artifacts);
-        fields.finish(&[])?;
+        fields.finish()?;
         let (version, artifacts) = (version?, artifacts?);
         let json: BTreeMap<String, String> = artifacts
             .iter()

@@ -2,6 +2,7 @@
 
 use crate::fields::{Cx, Fields, Spot, spot};
 use crate::node::Node;
+use crate::shapes;
 use crate::values;
 use wavegate_model::ServiceName;
 
@@ -16,12 +17,12 @@ pub(crate) struct RolloutDoc {
 
 impl RolloutDoc {
     pub(super) fn read(cx: Cx<'_>, name: Option<Spot<String>>, spec: &Node) -> Option<Self> {
-        let mut fields = Fields::open(cx, spec, "Rollout")?;
+        let mut fields = Fields::open(cx, spec, &shapes::ROLLOUT)?;
         let service = fields.required("service", spot(values::name::<ServiceName>));
         let policy = fields.required("policy", spot(values::document_name));
         let fleet = fields.required("fleet", spot(values::document_name));
         let release = fields.required("release", spot(values::document_name));
-        fields.finish(&["start", "approvals"])?;
+        fields.finish()?;
         Some(Self {
             name: name?,
             service: service?,

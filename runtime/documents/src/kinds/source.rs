@@ -4,6 +4,7 @@ use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic, quoted};
 use crate::fields::{Cx, Fields, Spot, list, not_built};
 use crate::node::{Node, Value};
+use crate::shapes::source as shapes;
 use crate::values;
 use std::collections::BTreeMap;
 use wavegate_model::source::{
@@ -21,13 +22,13 @@ type Grants = (Grant<PolicyName>, Grant<Digest>);
 
 impl SourceDoc {
     pub(super) fn read(cx: Cx<'_>, name: Option<Spot<String>>, spec: &Node) -> Option<Self> {
-        let mut fields = Fields::open(cx, spec, "Source")?;
+        let mut fields = Fields::open(cx, spec, &shapes::SOURCE)?;
         let probe = fields.optional("probe", probe);
         let prometheus = fields.optional("prometheus", prometheus);
         let http = fields.optional("http", http);
         let grants = fields.optional("grants", grants);
         let place = fields.place();
-        let finished = fields.finish(&[]);
+        let finished = fields.finish();
         let kinds: Vec<SourceKind> = [probe?, prometheus?, http?].into_iter().flatten().collect();
         let (grants, name) = (grants?, name?);
         finished?;
@@ -62,7 +63,7 @@ impl SourceDoc {
 }
 
 fn grants(cx: Cx<'_>, node: &Node) -> Option<Grants> {
-    let mut fields = Fields::open(cx, node, "`grants`")?;
+    let mut fields = Fields::open(cx, node, &shapes::GRANTS)?;
     let policies = fields.or("policies", Grant::Any, |cx, node| {
         grant(cx, node, |cx, node| {
             Some(PolicyName::new(values::document_name(cx, node)?))
@@ -71,7 +72,7 @@ fn grants(cx: Cx<'_>, node: &Node) -> Option<Grants> {
     let plugins = fields.or("plugins", Grant::Any, |cx, node| {
         grant(cx, node, values::digest)
     });
-    fields.finish(&[])?;
+    fields.finish()?;
     Some((policies?, plugins?))
 }
 
@@ -88,12 +89,12 @@ fn grant<T: Ord>(
 }
 
 fn probe(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
-    Fields::open(cx, node, "`probe` source")?.finish(&[])?;
+    Fields::open(cx, node, &shapes::PROBE)?.finish()?;
     Some(SourceKind::Probe)
 }
 
 fn prometheus(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
-    let mut fields = Fields::open(cx, node, "`prometheus` source")?;
+    let mut fields = Fields::open(cx, node, &shapes::PROMETHEUS)?;
     let endpoint = endpoint(cx, &mut fields);
     let labels = fields.or("labels", BTreeMap::new(), fixed_labels);
     let range_max = fields.or(
@@ -106,7 +107,7 @@ fn prometheus(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
         defaults::SOURCE_SERIES_MAX,
         values::whole(1, 100_000),
     );
-    fields.finish(&["perCluster"])?;
+    fields.finish()?;
     Some(SourceKind::Prometheus(PrometheusSource {
         endpoint: endpoint?,
         labels: labels?,
@@ -135,16 +136,24 @@ fn fixed_labels(cx: Cx<'_>, node: &Node) -> Option<BTreeMap<String, String>> {
 }
 
 fn http(cx: Cx<'_>, node: &Node) -> Option<SourceKind> {
-    let mut fields = Fields::open(cx, node, "`http` source")?;
+    let mut fields = Fields::open(cx, node, &shapes::HTTP)?;
     let endpoint = endpoint(cx, &mut fields);
     let paths = fields.required("paths", list(path));
-    let body_bytes_max = fields.or("maxBody", defaults::SOURCE_BODY_BYTES_MAX, values::bytes);
-    fields.finish(&["perCluster", "headers"])?;
+    let body_bytes_max = fields.or("maxBody", defaults::SOURCE_BODY_BYTES_MAX, body_bytes);
+    fields.finish()?;
     Some(SourceKind::Http(HttpSource {
         endpoint: endpoint?,
         paths: paths?,
         body_bytes_max: body_bytes_max?,
     }))
+}
+
+fn body_bytes(cx: Cx<'_>, node: &Node) -> Option<u64> {
+    let bytes = values::bytes(cx, node)?;
+    if bytes == 0 {
+        return cx.bad_value(node, "no answer would fit into 0 bytes", None);
+    }
+    Some(bytes)
 }
 
 fn path(cx: Cx<'_>, node: &Node) -> Option<String> {
@@ -225,10 +234,10 @@ fn address(cx: Cx<'_>, node: &Node) -> Option<String> {
 }
 
 fn auth(cx: Cx<'_>, node: &Node) -> Option<Auth> {
-    let mut fields = Fields::open(cx, node, "`auth`")?;
+    let mut fields = Fields::open(cx, node, &shapes::AUTH)?;
     let bearer = fields.optional("bearer", secret);
     let basic = fields.optional("basic", basic);
-    fields.finish(&["oauth2"])?;
+    fields.finish()?;
     match (bearer?, basic?) {
         (Some(token), None) => Some(Auth::Bearer(token)),
         (None, Some(basic)) => Some(basic),
@@ -237,10 +246,10 @@ fn auth(cx: Cx<'_>, node: &Node) -> Option<Auth> {
 }
 
 fn basic(cx: Cx<'_>, node: &Node) -> Option<Auth> {
-    let mut fields = Fields::open(cx, node, "`basic`")?;
+    let mut fields = Fields::open(cx, node, &shapes::BASIC)?;
     let username = fields.required("username", values::text);
     let password = fields.required("password", secret);
-    fields.finish(&[])?;
+    fields.finish()?;
     Some(Auth::Basic {
         username: username?,
         password: password?,
@@ -258,10 +267,10 @@ fn secret(cx: Cx<'_>, node: &Node) -> Option<SecretRef> {
             Some(hint.into()),
         );
     }
-    let mut fields = Fields::open(cx, node, "secret")?;
+    let mut fields = Fields::open(cx, node, &shapes::SECRET)?;
     let env = fields.optional("env", values::text);
     let file = fields.optional("file", values::text);
-    fields.finish(&["command", "kubernetes"])?;
+    fields.finish()?;
     match (env?, file?) {
         (Some(env), None) => Some(SecretRef::Env(env)),
         (None, Some(file)) => Some(SecretRef::File(file)),
@@ -270,12 +279,12 @@ fn secret(cx: Cx<'_>, node: &Node) -> Option<SecretRef> {
 }
 
 fn tls(cx: Cx<'_>, node: &Node) -> Option<Tls> {
-    let mut fields = Fields::open(cx, node, "`tls`")?;
+    let mut fields = Fields::open(cx, node, &shapes::TLS)?;
     let ca = fields.optional("ca", values::text);
     let certificate = fields.optional("certificate", values::text);
     let key = fields.optional("key", values::text);
     let refused = fields.entry("insecureSkipVerify");
-    fields.finish(&["serverName"])?;
+    fields.finish()?;
     if let Some((key, _)) = refused {
         cx.problems
             .push(not_built("going without verification", cx.place(key)));

@@ -1,0 +1,378 @@
+//! Maps of `RolloutPolicy`.
+
+use crate::defaults;
+use crate::kinds::{END_STATES, ON_TIME_LIMIT, ON_UNAVAILABLE, ON_UNREACHABLE, PHASES};
+use crate::shape::{Kind, Shape, defaulted, optional, required, words};
+
+pub(crate) const POLICY: Shape = Shape::of(
+    "RolloutPolicy",
+    "Order, limits, strategy, gates, and what happens on failure.",
+    &[&[
+        required(
+            "waves",
+            Kind::List(1, &Kind::Map(&WAVE)),
+            "The waves. Every cluster is in exactly one of them, or excluded.",
+        ),
+        optional(
+            "siteBy",
+            Kind::LabelKey,
+            "Label whose value makes clusters one site; each cluster is a site if left out.",
+        ),
+        optional(
+            "roleBy",
+            Kind::LabelKey,
+            "Label that tells a cluster's role in its site to the strategy.",
+        ),
+        optional(
+            "exclude",
+            Kind::Map(&SELECTOR),
+            "Clusters that are left out.",
+        ),
+        optional("batch", Kind::Map(&BATCH), "How many nodes move at once."),
+        optional(
+            "timeLimits",
+            Kind::Map(&TIME_LIMITS),
+            "How long things may take. They stand still while the rollout is paused and while no host runs it.",
+        ),
+        optional(
+            "failure",
+            Kind::Map(&FAILURE),
+            "How many failed sites are tolerated, and what happens when more fail.",
+        ),
+        optional(
+            "membership",
+            Kind::Map(&MEMBERSHIP),
+            "What happens to clusters that cannot be reached.",
+        ),
+        required(
+            "strategy",
+            Kind::Map(&STRATEGY),
+            "Plugin that says what a site is to look like next.",
+        ),
+        defaulted(
+            "gates",
+            Kind::List(0, &Kind::Map(&GATE)),
+            "[]",
+            "Plugins that judge whether the release is healthy.",
+        ),
+    ]],
+)
+.not_built(&["windows", "freezes", "approvals"]);
+
+pub(crate) const WAVE: Shape = Shape::of(
+    "wave",
+    "Sites that are updated before the waves that come after it start.",
+    &[&[
+        required("name", Kind::Name, "Unique in the policy."),
+        required(
+            "clusters",
+            Kind::Map(&SELECTOR),
+            "Which clusters; `{}` for all.",
+        ),
+        optional(
+            "after",
+            Kind::List(0, &Kind::Name),
+            "Waves that must be done and soaked before: the wave before it if left out, `[]` for none.",
+        ),
+        defaulted(
+            "maxParallelSites",
+            Kind::AmountAboveZero,
+            "1",
+            "Sites in flight at once.",
+        ),
+        defaulted(
+            "siteSoak",
+            Kind::Duration,
+            "\"0s\"",
+            "Healthy time before a site counts as done.",
+        ),
+        defaulted(
+            "soak",
+            Kind::Duration,
+            "\"0s\"",
+            "Healthy time of the wave after all its sites are done.",
+        ),
+        optional(
+            "approval",
+            Kind::Text,
+            "A person has to approve the start; the text says what for.",
+        ),
+    ]],
+)
+.not_built(&["gates", "windows"]);
+
+pub(crate) const SELECTOR: Shape = Shape::of(
+    "selector",
+    "Clusters that have all the labels and, if there are names, one of the names.",
+    &[&[
+        defaulted("labels", Kind::Labels, "{}", "All must be equal."),
+        optional("names", Kind::List(1, &Kind::Name), "One of them."),
+    ]],
+)
+.not_built(&["not", "others", "expressions"]);
+
+pub(crate) const BATCH: Shape = Shape::of(
+    "`batch`",
+    "How many nodes of a site move at once, whatever the strategy wants.",
+    &[&[
+        defaulted(
+            "size",
+            Kind::AmountAboveZero,
+            "1",
+            "Nodes in one move; a percentage rounds up.",
+        ),
+        defaulted(
+            "maxUnavailable",
+            Kind::Amount,
+            "1",
+            "Nodes that may be down at once, those that are down already included; a percentage rounds down.",
+        ),
+        defaulted(
+            "maxSurge",
+            Kind::Amount,
+            "0",
+            "Nodes above the desired total, where the driver can; a percentage rounds down.",
+        ),
+    ]],
+);
+
+pub(crate) const TIME_LIMITS: Shape = Shape::of(
+    "`timeLimits`",
+    "How long things may take.",
+    &[&[
+        defaulted(
+            "batchProgress",
+            TIME_LIMIT_OR_NONE,
+            "{\"after\": \"10m\", \"then\": \"fail\"}",
+            "Without a node that becomes ready; starts again with each.",
+        ),
+        defaulted(
+            "cluster",
+            TIME_LIMIT_OR_NONE,
+            "\"none\"",
+            "For one site, from its start.",
+        ),
+        defaulted(
+            "wave",
+            TIME_LIMIT_OR_NONE,
+            "\"none\"",
+            "For one wave, from its start; holds unless it says `fail`.",
+        ),
+        defaulted(
+            "rollout",
+            TIME_LIMIT_OR_NONE,
+            "\"none\"",
+            "For the whole rollout; holds unless it says `fail`.",
+        ),
+    ]],
+);
+
+const TIME_LIMIT_OR_NONE: Kind =
+    Kind::Either(&[Kind::Words(|| vec!["none"]), Kind::Map(&TIME_LIMIT)]);
+
+pub(crate) const TIME_LIMIT: Shape = Shape::of(
+    "time limit",
+    "How long something may take, and what happens then.",
+    &[&[
+        required("after", Kind::DurationAboveZero, "How long."),
+        optional(
+            "then",
+            Kind::Words(|| words(ON_TIME_LIMIT)),
+            "What happens then: `fail` the site, or `hold` for a person.",
+        ),
+    ]],
+);
+
+pub(crate) const FAILURE: Shape = Shape::of(
+    "`failure`",
+    "How many failed sites are tolerated, and what happens when more fail.",
+    &[&[
+        defaulted(
+            "tolerate",
+            Kind::Amount,
+            "0",
+            "Failed sites that are tolerated in all; they go back, the others go on. A percentage rounds down.",
+        ),
+        optional(
+            "toleratePerWave",
+            Kind::Amount,
+            "The same in one wave; as `tolerate` if left out.",
+        ),
+        defaulted(
+            "then",
+            Kind::Words(|| words(END_STATES)),
+            "\"hold\"",
+            "What happens when more fail.",
+        ),
+        optional("rollback", Kind::Map(&ROLLBACK), "How it goes back."),
+    ]],
+);
+
+pub(crate) const ROLLBACK: Shape = Shape::of(
+    "`rollback`",
+    "How it goes back. The way back skips gates and approvals.",
+    &[&[
+        defaulted(
+            "batch",
+            Kind::AmountAboveZero,
+            "\"100%\"",
+            "Nodes in one move on the way back.",
+        ),
+        optional(
+            "maxUnavailable",
+            Kind::Amount,
+            "Nodes that may be down on the way back; as in `batch` if left out.",
+        ),
+        defaulted(
+            "maxParallelSites",
+            Kind::Whole(1, 1000),
+            "4",
+            "Sites that go back at once.",
+        ),
+        defaulted(
+            "progress",
+            Kind::DurationAboveZero,
+            "\"5m\"",
+            "Without a node that becomes ready for so long, the way back of the site has failed.",
+        ),
+    ]],
+)
+.not_built(&["gates", "windows", "approvals"]);
+
+pub(crate) const MEMBERSHIP: Shape = Shape::of(
+    "`membership`",
+    "What happens to clusters that cannot be reached.",
+    &[&[
+        defaulted(
+            "unreachableAfter",
+            Kind::DurationAboveZero,
+            "\"30s\"",
+            "A cluster that could not be seen for so long is unreachable.",
+        ),
+        defaulted(
+            "unreachable",
+            Kind::Words(|| words(ON_UNREACHABLE)),
+            "\"wait\"",
+            "What then happens to an untouched cluster whose turn it is.",
+        ),
+    ]],
+)
+.not_built(&["added", "removed"]);
+
+pub(crate) const STRATEGY: Shape = Shape::of(
+    "strategy",
+    "Plugin that says what a site is to look like next.",
+    &[&[
+        required("plugin", Kind::Map(&PLUGIN), "Which plugin."),
+        defaulted(
+            "config",
+            Kind::Open,
+            "{}",
+            "What the plugin is told; checked against the plugin's own schema.",
+        ),
+        optional("limits", Kind::Map(&LIMITS), "Tightens a call."),
+    ]],
+);
+
+pub(crate) const GATE: Shape = Shape::of(
+    "gate",
+    "Plugin that judges whether the release is healthy.",
+    &[&[
+        required("name", Kind::Name, "Unique in the policy."),
+        required("plugin", Kind::Map(&PLUGIN), "Which plugin."),
+        defaulted(
+            "config",
+            Kind::Open,
+            "{}",
+            "What the plugin is told; checked against the plugin's own schema.",
+        ),
+        required(
+            "phases",
+            Kind::List(1, &Kind::Words(|| words(PHASES))),
+            "When it is asked.",
+        ),
+        defaulted(
+            "interval",
+            Kind::DurationAboveZero,
+            "\"10s\"",
+            "Between evaluations; at least `100ms`.",
+        ),
+        defaulted(
+            "slots",
+            Kind::Names(&Kind::DocumentName),
+            "{}",
+            "A `Source` for each slot of the plugin.",
+        ),
+        optional(
+            "budget",
+            Kind::Map(&GATE_BUDGET),
+            "Fails that are tolerated, per site and phase.",
+        ),
+        defaulted(
+            "minSamples",
+            Kind::Whole(0, 1_000_000),
+            "1",
+            "A pass that rests on fewer counts as undecided.",
+        ),
+        defaulted(
+            "onUnavailable",
+            Kind::Words(|| words(ON_UNAVAILABLE)),
+            "\"hold\"",
+            "What happens when it cannot answer; never a pass.",
+        ),
+        optional("limits", Kind::Map(&LIMITS), "Tightens a call."),
+    ]],
+)
+.not_built(&["clusters", "waves"]);
+
+pub(crate) const PLUGIN: Shape = Shape::of(
+    "plugin",
+    "Where a plugin is.",
+    &[&[
+        optional(
+            "shipped",
+            Kind::Text,
+            "Name of one that comes with the host, such as `canary`.",
+        ),
+        optional("file", Kind::Text, "A component, relative to the document."),
+    ]],
+)
+.not_built(&["digest", "oci", "ref"])
+.one_of(&[&["shipped"], &["file"]]);
+
+pub(crate) const GATE_BUDGET: Shape = Shape::of(
+    "`budget`",
+    "Fails of a gate that are tolerated, per site and phase.",
+    &[&[
+        defaulted("consecutive", Kind::Whole(0, 1000), "0", "In a row."),
+        defaulted(
+            "total",
+            Kind::Whole(0, 100_000),
+            "0",
+            "In all; at least as many as in a row.",
+        ),
+    ]],
+);
+
+pub(crate) const LIMITS: Shape = Shape::of(
+    "`limits`",
+    "Limits of one call of a plugin. They tighten what the host allows, never widen it.",
+    &[&[
+        defaulted(
+            "fuel",
+            Kind::Whole(1, defaults::CALL_LIMITS.fuel),
+            "200000000",
+            "Work, in units that are the same on every machine.",
+        ),
+        defaulted(
+            "time",
+            Kind::DurationAboveZero,
+            "\"2s\"",
+            "Time, as a backstop.",
+        ),
+        defaulted("memory", Kind::Bytes, "\"64MiB\"", "Memory."),
+        defaulted("result", Kind::Bytes, "\"1MiB\"", "Size of the answer."),
+        defaulted("log", Kind::Bytes, "\"64KiB\"", "Size of the log."),
+    ]],
+)
+.not_built(&["tables", "handles"]);
