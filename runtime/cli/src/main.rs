@@ -16,6 +16,7 @@ mod exit;
 mod follow;
 mod host;
 mod output;
+mod plan_text;
 mod preflight;
 mod prepare;
 mod report;

@@ -12,7 +12,7 @@ use wavegate_engine::{Capabilities, Pins, Spec};
 use wavegate_model::plugin::{PluginKind, ReleaseId, SiteSummary, Stage};
 use wavegate_model::policy::{GateUse, PluginRef};
 use wavegate_model::source::{Auth, SecretRef, SourceKind};
-use wavegate_model::{GateName, RolloutId, SourceSpec, Unavailable};
+use wavegate_model::{Cluster, ClusterName, GateName, RolloutId, SourceSpec, Unavailable};
 use wavegate_ports::plugins::{Answer, CallEnd, LoadedPlugin, PluginCall, Plugins, Question};
 
 /// A rollout that can start.
@@ -21,6 +21,18 @@ pub(crate) struct Prepared {
     pub(crate) resolved: ResolvedRollout,
     pub(crate) strategy: LoadedPlugin,
     pub(crate) gates: BTreeMap<GateName, LoadedPlugin>,
+}
+
+impl Prepared {
+    /// The cluster of a name. They are sorted by it.
+    pub(crate) fn cluster(&self, name: &ClusterName) -> Option<&Cluster> {
+        cluster(&self.spec.clusters, name)
+    }
+}
+
+fn cluster<'a>(clusters: &'a [Cluster], name: &ClusterName) -> Option<&'a Cluster> {
+    let found = clusters.binary_search_by(|cluster| cluster.name.cmp(name));
+    found.ok().map(|at| &clusters[at])
 }
 
 /// Reads documents and tells all that is wrong with them.
@@ -305,11 +317,8 @@ fn capabilities(host: &Host, resolved: &ResolvedRollout) -> Result<Capabilities>
         .flat_map(|wave| &wave.sites)
         .all(|site| {
             site.clusters.iter().any(|planned| {
-                let cluster = resolved
-                    .clusters
-                    .iter()
-                    .find(|cluster| cluster.name == planned.name);
-                cluster.is_some_and(|cluster| cluster.connection.contains("\"frontDoor\""))
+                cluster(&resolved.clusters, &planned.name)
+                    .is_some_and(|cluster| cluster.connection.contains("\"frontDoor\""))
             })
         });
     all.splits_traffic &= doors;
@@ -399,14 +408,7 @@ pub(crate) async fn outline(
     prepared: &Prepared,
     site: &wavegate_model::PlannedSite,
 ) -> Result<Vec<Stage>> {
-    let nodes = |name: &wavegate_model::ClusterName| {
-        prepared
-            .spec
-            .clusters
-            .iter()
-            .find(|cluster| cluster.name == *name)
-            .map_or(0, |cluster| cluster.nodes)
-    };
+    let nodes = |name: &ClusterName| prepared.cluster(name).map_or(0, |found| found.nodes);
     let clusters = site
         .clusters
         .iter()
@@ -475,5 +477,62 @@ mod tests {
         let tls = http.endpoint.tls.unwrap();
         assert_eq!(tls.ca.as_deref(), Some("/docs/tls/ca.pem"));
         assert_eq!(tls.identity, Some(own.into()));
+    }
+
+    /// The names in back quotes of a message, as in "unknown field `x`, expected one of `a`, `b`".
+    fn quoted(message: &str) -> std::collections::BTreeSet<String> {
+        let (_, expected) = message
+            .split_once("expected")
+            .expect("it says what it expects");
+        let names = expected.split('`').skip(1).step_by(2);
+        names.map(str::to_owned).collect()
+    }
+
+    fn names(schema: &serde_json::Value) -> std::collections::BTreeSet<String> {
+        let properties = schema["properties"].as_object().expect("a map");
+        properties.keys().cloned().collect()
+    }
+
+    /// The driver reads its blocks by itself, so the schema could know other fields than it.
+    #[test]
+    fn the_schema_has_the_fields_that_the_driver_reads() {
+        let fleet = wavegate_documents::schema("Fleet").expect("there is one");
+        let clusters = &fleet["properties"]["spec"]["properties"]["clusters"];
+        let connection = &clusters["items"]["properties"]["local"];
+        let cluster = Cluster {
+            name: ClusterName::from("a"),
+            labels: wavegate_model::Labels::new(),
+            nodes: 1,
+            driver: LOCAL.to_owned(),
+            connection: r#"{"dir": "a", "unheard": 1}"#.to_owned(),
+        };
+        let said = Connection::of(&cluster).unwrap_err().to_string();
+        assert_eq!(quoted(&said), names(connection), "{said}");
+
+        let release = wavegate_documents::schema("Release").expect("there is one");
+        let artifact = release
+            .pointer("/properties/spec/properties/artifacts/properties/local")
+            .expect("the driver's block");
+        for (part, at) in [
+            ("", ""),
+            ("health", "/properties/health"),
+            ("drain", "/properties/drain"),
+        ] {
+            let mut block = serde_json::json!({"command": ["a"]});
+            if part.is_empty() {
+                block["unheard"] = 1.into();
+            } else {
+                block[part] = serde_json::json!({"unheard": 1});
+            }
+            let release = wavegate_model::Release {
+                version: "1".to_owned(),
+                digest: wavegate_model::Digest::from_sha256(&[0; 32]),
+                artifacts: BTreeMap::from([(LOCAL.to_owned(), block.to_string())]),
+                reversal: wavegate_model::release::Reversal::Possible,
+            };
+            let said = Artifact::of(&release).unwrap_err().to_string();
+            let schema = artifact.pointer(at).expect("a part of the block");
+            assert_eq!(quoted(&said), names(schema), "{said}");
+        }
     }
 }

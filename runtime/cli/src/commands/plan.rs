@@ -3,14 +3,17 @@
 use crate::args::Files;
 use crate::exit::{Exit, Result};
 use crate::host::{Host, StateDir};
-use crate::output::{self, Format, JSON_VERSION, STRONG, paint};
+use crate::output::{self, Format, JSON_VERSION};
+use crate::plan_text::{self, Outline};
 use crate::prepare::{self, Prepared};
+use std::collections::BTreeMap;
 use wavegate_documents::{Documents, Placement};
+use wavegate_model::PlannedSite;
 use wavegate_model::plugin::Stage;
-use wavegate_model::policy::TimeLimit;
+use wavegate_ports::plugins::LoadedPlugin;
 
-/// Clusters and sites that are listed for people, at most.
-const LISTED_MAX: usize = 40;
+/// Shapes of sites of which an outline is asked: each takes a call, and a screen of text.
+const OUTLINES_MAX: usize = 4;
 
 pub(crate) async fn validate(args: Files, dir: &StateDir, format: Format) -> Result<Exit> {
     let documents = prepare::load(&args.files)?;
@@ -47,9 +50,35 @@ struct JsonPlan<'a> {
     version: u32,
     rollout: &'a str,
     plan: &'a wavegate_model::Plan,
+    /// Of every cluster: its wave and site, or that it is left out, and why.
     placements: &'a [Placement],
+    /// All defaults filled in.
     policy: &'a wavegate_model::Policy,
+    /// Of the first site.
     stages: &'a [Stage],
+    /// Of sites by their numbers of nodes.
+    outlines: &'a [Outline],
+    strategy: JsonPlugin<'a>,
+    /// By name of the gate.
+    gates: BTreeMap<&'a str, JsonPlugin<'a>>,
+}
+
+/// A component as it was loaded.
+#[derive(serde::Serialize)]
+struct JsonPlugin<'a> {
+    name: &'a str,
+    version: &'a str,
+    digest: &'a str,
+}
+
+impl<'a> From<&'a LoadedPlugin> for JsonPlugin<'a> {
+    fn from(plugin: &'a LoadedPlugin) -> Self {
+        Self {
+            name: &plugin.about.name,
+            version: &plugin.about.version,
+            digest: plugin.digest.as_str(),
+        }
+    }
 }
 
 /// Shows the plans of rollouts.
@@ -62,148 +91,64 @@ pub(crate) async fn plan_of(
     let host = Host::without_journal(dir)?;
     for name in names {
         let prepared = prepare::prepare(&host, documents, name).await?;
-        let first = prepared
-            .spec
-            .plan
-            .waves
-            .iter()
-            .flat_map(|wave| &wave.sites)
-            .next();
-        let stages = match first {
-            Some(site) => prepare::outline(&host, &prepared, site).await?,
-            None => Vec::new(),
-        };
+        let (outlines, more) = outlines(&host, &prepared).await?;
+        prepare::warn(&prepared);
         if format == Format::Json {
+            let gates = prepared.gates.iter();
             output::json(&JsonPlan {
                 version: JSON_VERSION,
                 rollout: name,
                 plan: &prepared.spec.plan,
                 placements: &prepared.resolved.placements,
                 policy: &prepared.spec.policy,
-                stages: &stages,
+                stages: outlines.first().map_or(&[], |first| &first.stages),
+                outlines: &outlines,
+                strategy: (&prepared.strategy).into(),
+                gates: gates
+                    .map(|(gate, plugin)| (gate.as_str(), plugin.into()))
+                    .collect(),
             });
         } else {
-            show(name, &prepared, &stages);
+            let text = plan_text::text(name, &prepared, &outlines, more);
+            output::data(text.trim_end());
         }
     }
     Ok(Exit::Done)
 }
 
-fn show(name: &str, prepared: &Prepared, stages: &[Stage]) {
-    let (spec, policy) = (&prepared.spec, &prepared.spec.policy);
-    output::data(&format!(
-        "{} {}: {} {} over {} clusters by {}",
-        paint(STRONG, "rollout"),
-        name,
-        spec.service,
-        spec.release.version,
-        spec.clusters.len(),
-        spec.pins.strategy_name
-    ));
-    for wave in &spec.plan.waves {
-        let after: Vec<&str> = wave
-            .after
-            .iter()
-            .map(|index| spec.plan.waves[*index].name.as_str())
-            .collect();
-        let after = if after.is_empty() {
-            String::new()
-        } else {
-            format!(" after {}", after.join(", "))
-        };
-        output::data(&format!(
-            "{} {}{after}: {} sites, {} at a time; each soaks {}, the wave {}",
-            paint(STRONG, "wave"),
-            wave.name,
-            wave.sites.len(),
-            wave.max_parallel_sites,
-            wave.site_soak,
-            wave.soak
-        ));
-        if let Some(text) = &wave.approval {
-            output::data(&format!("  needs a person's approval: {text}"));
-        }
-        for site in wave.sites.iter().take(LISTED_MAX) {
-            let clusters: Vec<&str> = site
-                .clusters
-                .iter()
-                .map(|cluster| cluster.name.as_str())
-                .collect();
-            output::data(&format!("  site {}: {}", site.name, clusters.join(", ")));
-            for cluster in &site.clusters {
-                let why = prepared
-                    .resolved
-                    .placements
-                    .iter()
-                    .find(|p| p.cluster == cluster.name)
-                    .map_or("", |p| p.why.as_str());
-                output::data(&format!("    {}: {why}", cluster.name));
-            }
-        }
-        if wave.sites.len() > LISTED_MAX {
-            output::data(&format!(
-                "  and {} more sites; all with --format json",
-                wave.sites.len() - LISTED_MAX
-            ));
-        }
+/// What the strategy means to do, asked once for all sites that look the same to it, in the order
+/// of the plan; and the number of sites that were not asked for.
+async fn outlines(host: &Host, prepared: &Prepared) -> Result<(Vec<Outline>, usize)> {
+    let mut shapes: Vec<(Shape<'_>, Vec<&PlannedSite>)> = Vec::new();
+    let mut known: BTreeMap<Shape<'_>, usize> = BTreeMap::new();
+    for site in prepared.spec.plan.waves.iter().flat_map(|wave| &wave.sites) {
+        let shape = shape(prepared, site);
+        let at = *known.entry(shape.clone()).or_insert_with(|| {
+            shapes.push((shape, Vec::new()));
+            shapes.len() - 1
+        });
+        shapes[at].1.push(site);
     }
-    for (cluster, why) in spec.plan.excluded.iter().take(LISTED_MAX) {
-        output::data(&format!("left out: {cluster}: {why}"));
+    let mut outlines = Vec::new();
+    for (_, sites) in shapes.iter().take(OUTLINES_MAX) {
+        outlines.push(Outline {
+            sites: sites.iter().map(|site| site.name.clone()).collect(),
+            stages: prepare::outline(host, prepared, sites[0]).await?,
+        });
     }
-    output::data(&format!(
-        "{} in each site, as {} {} outlines them:",
-        paint(STRONG, "stages"),
-        prepared.strategy.about.name,
-        prepared.strategy.about.version
-    ));
-    for (index, stage) in stages.iter().enumerate() {
-        output::data(&format!("  {}. {}: {}", index + 1, stage.name, stage.text));
-    }
-    output::data(&format!(
-        "{} at most {} nodes at a time, {} down, {} extra",
-        paint(STRONG, "batches"),
-        policy.batch.size,
-        policy.batch.max_unavailable,
-        policy.batch.max_surge
-    ));
-    for gate in &policy.gates {
-        let phases: Vec<&str> = gate.phases.iter().map(|phase| phase.as_str()).collect();
-        let about = prepared
-            .gates
-            .get(&gate.name)
-            .map_or_else(String::new, |plugin| {
-                format!(" ({} {})", plugin.about.name, plugin.about.version)
-            });
-        output::data(&format!(
-            "{} {}{about}: {}; every {}, tolerates {} fails in a row, wants {} samples",
-            paint(STRONG, "gate"),
-            gate.name,
-            phases.join(", "),
-            gate.interval,
-            gate.budget.consecutive,
-            gate.min_samples
-        ));
-    }
-    let limits = &policy.time_limits;
-    for (what, limit) in [
-        ("batch progress", limits.batch_progress),
-        ("cluster", limits.cluster),
-        ("wave", limits.wave),
-        ("rollout", limits.rollout),
-    ] {
-        if let Some(TimeLimit { after, then }) = limit {
-            output::data(&format!(
-                "{} {what}: {after}, then {then:?}",
-                paint(STRONG, "time limit")
-            ));
-        }
-    }
-    let failure = &policy.failure;
-    output::data(&format!(
-        "{} {} failed sites are tolerated, {} in a wave; then {:?}",
-        paint(STRONG, "failure"),
-        failure.tolerate,
-        failure.tolerate_per_wave,
-        failure.then
-    ));
+    let more = shapes.iter().skip(OUTLINES_MAX);
+    Ok((outlines, more.map(|(_, sites)| sites.len()).sum()))
+}
+
+/// Role and number of nodes of each cluster.
+type Shape<'a> = Vec<(&'a str, u32)>;
+
+fn shape<'a>(prepared: &Prepared, site: &'a PlannedSite) -> Shape<'a> {
+    let of = |cluster: &'a wavegate_model::plan::PlannedCluster| {
+        let nodes = prepared
+            .cluster(&cluster.name)
+            .map_or(0, |found| found.nodes);
+        (cluster.role.as_str(), nodes)
+    };
+    site.clusters.iter().map(of).collect()
 }
