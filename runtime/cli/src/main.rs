@@ -20,6 +20,7 @@ mod plan_text;
 mod preflight;
 mod prepare;
 mod report;
+mod requests;
 mod shipped;
 mod words;
 

@@ -2,33 +2,19 @@
 
 use crate::host::StateDir;
 use crate::output::{self, BAD, Format, GOOD, JSON_VERSION, STRONG, paint};
+use crate::requests::{Requests, requests};
 use crate::{follow, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use wavegate_conductor::Outcome;
-use wavegate_driver_local::front_door::FrontDoor;
 use wavegate_engine::explain::measurement_text;
 use wavegate_engine::fact::FailReason;
 use wavegate_engine::{End, State};
 use wavegate_model::plugin::{Measurement, Subject};
-use wavegate_model::{Digest, GateName, SiteName};
+use wavegate_model::{GateName, SiteName};
 
 /// Lines about what made sites fail, at most: a screen full.
 const BROKEN_MAX: usize = 20;
-
-/// Requests through the front doors since they started, by release.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct Requests {
-    /// Answered by nodes on the release that is rolled out, or lost on the way there.
-    pub(crate) new: u64,
-    /// Of these, without a good answer.
-    pub(crate) new_failed: u64,
-    /// By nodes on any other release.
-    pub(crate) other: u64,
-    /// Of these, without a good answer.
-    pub(crate) other_failed: u64,
-}
 
 /// The report of a rollout as JSON.
 #[derive(serde::Serialize)]
@@ -67,7 +53,7 @@ struct Broken<'a> {
 /// Tells how a run ended: a report on standard output, or as JSON.
 pub(crate) async fn tell(outcome: &Outcome, state: Option<&State>, format: Format, dir: &StateDir) {
     let Some(state) = state else { return };
-    let requests = requests(state).await;
+    let requests = requests(state, dir).await;
     if format == Format::Json {
         output::json(&json(outcome, state, requests));
     } else {
@@ -300,13 +286,13 @@ fn gates(state: &State) -> Vec<String> {
                 "  gate      {} ({}) in {site}, asked {}; last {}",
                 key.gate,
                 key.phase.as_str(),
-                plural(gate.attempts, "time"),
+                plural(gate.answers, "time"),
                 words::verdict(evaluation)
             ));
             continue;
         }
         let sum = sums.entry(&key.gate).or_default();
-        sum.asked += gate.attempts;
+        sum.asked += gate.answers;
         sum.subjects.insert(&key.subject);
         let word = words::verdict_word(evaluation.verdict);
         *sum.last.entry(word).or_default() += 1;
@@ -328,53 +314,4 @@ fn gates(state: &State) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// Folders of the front doors of a rollout's clusters.
-pub(crate) fn front_doors(state: &State) -> Vec<PathBuf> {
-    let folder = |cluster: &wavegate_model::Cluster| {
-        let connection: serde_json::Value = serde_json::from_str(&cluster.connection).ok()?;
-        if let Some(dir) = connection.get("frontDoorDir").and_then(|dir| dir.as_str()) {
-            return Some(PathBuf::from(dir));
-        }
-        let dir = connection.get("dir")?.as_str()?.to_owned();
-        Some(
-            Path::new(&dir)
-                .join(state.spec.service.as_str())
-                .join("front-door"),
-        )
-    };
-    let mut folders: Vec<PathBuf> = state
-        .spec
-        .clusters
-        .iter()
-        .filter_map(folder)
-        .filter(|dir| dir.exists())
-        .collect();
-    folders.sort();
-    folders.dedup();
-    folders
-}
-
-/// Requests since the front doors started, summed up; none where no front door answers.
-async fn requests(state: &State) -> Option<Requests> {
-    let mut sum: Option<Requests> = None;
-    let release: &Digest = &state.spec.release.digest;
-    for folder in front_doors(state) {
-        let Ok(totals) = FrontDoor::of(&folder).totals().await else {
-            continue;
-        };
-        let sum = sum.get_or_insert_default();
-        for total in totals {
-            let known: bool = state.clusters.contains_key(&total.cluster);
-            if known && total.release == *release {
-                sum.new += total.total;
-                sum.new_failed += total.failed;
-            } else if known {
-                sum.other += total.total;
-                sum.other_failed += total.failed;
-            }
-        }
-    }
-    sum
 }

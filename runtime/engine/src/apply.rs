@@ -512,6 +512,7 @@ fn gate_answered(
     let gate = state.gates.entry(key.clone()).or_default();
     gate.asked = None;
     gate.attempts += 1;
+    gate.answers += 1;
     gate.retry = Retry::default();
     gate.state = evaluation.state.clone();
     gate.evaluation = Some(Box::new(evaluation.clone()));
@@ -561,6 +562,7 @@ fn gate_unavailable(
     let gate = state.gates.entry(key.clone()).or_default();
     gate.asked = None;
     gate.attempts += 1;
+    gate.answers += 1;
     if counts {
         gate.fails_in_row += 1;
         gate.fails += 1;

@@ -361,6 +361,8 @@ pub struct GateKey {
 pub struct GateState {
     /// Questions since the evidence started.
     pub attempts: u32,
+    /// Questions in all.
+    pub answers: u32,
     /// Fails in a row.
     pub fails_in_row: u32,
     /// Fails in all.

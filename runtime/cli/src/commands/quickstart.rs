@@ -8,6 +8,7 @@ use crate::follow::Seen;
 use crate::host::{Host, StateDir};
 use crate::output::{self, Format};
 use crate::prepare::{self, Prepared};
+use crate::requests;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -114,6 +115,7 @@ async fn with_fleet(
     let visitors = (!args.no_visitors)
         .then(|| tokio::spawn(demo::visit(doors, VISIT_EVERY, Arc::clone(&visits))));
     let lock = state.lock(&spec.rollout, false)?;
+    requests::note(&spec, state).await?;
     let ready = run::Ready {
         begin: Begin::Start(Box::new(spec.clone())),
         spec,

@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::follow::{self, Seen};
 use crate::host::{Host, StateDir, actor};
 use crate::output::{self, Format};
-use crate::{crash, preflight, prepare, report};
+use crate::{crash, preflight, prepare, report, requests};
 use std::fs::File;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -44,6 +44,7 @@ pub(crate) async fn run(args: Run, state: &StateDir, format: Format) -> Result<E
     let mut ready = Vec::new();
     for prepared in all {
         let lock = state.lock(&prepared.spec.rollout, false)?;
+        requests::note(&prepared.spec, state).await?;
         let spec = prepared.spec;
         ready.push(Ready {
             begin: Begin::Start(Box::new(spec.clone())),
