@@ -94,6 +94,8 @@ pub(crate) enum Command {
     Rollback(Steer),
     /// Ends a rollout although touched clusters are unreachable.
     Close(Steer),
+    /// Writes the JSON Schema of a kind of document, for editors; lists the kinds if none is named.
+    Schema(Schema),
     /// Writes completions for a shell.
     Completions {
         /// Which shell.
@@ -154,6 +156,12 @@ pub(crate) struct Files {
     /// Documents, or folders of documents.
     #[arg(required = true, value_name = "FILE|DIR")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Kind of document, or `any` for one schema of all.
+    pub(crate) kind: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,31 @@ pub(crate) enum Exit {
     Unreachable = 30,
 }
 
+impl Exit {
+    /// Every exit code and what it says.
+    pub(crate) const MEANINGS: &[(Self, &str)] = &[
+        (Self::Done, "done"),
+        (Self::Unexpected, "unexpected"),
+        (
+            Self::Usage,
+            "wrong usage, or an invalid document; nothing was touched",
+        ),
+        (
+            Self::Held,
+            "held, a person is needed (with `--exit-on-hold`), or the run was interrupted",
+        ),
+        (Self::RolledBack, "rolled back"),
+        (
+            Self::Refused,
+            "refused: by policy, by another owner, by a host that took over",
+        ),
+        (Self::RollbackIncomplete, "rollback incomplete"),
+        (Self::Aborted, "aborted, or closed incomplete"),
+        (Self::Plugin, "a plugin was rejected or is unusable"),
+        (Self::Unreachable, "a cluster is unreachable"),
+    ];
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -91,3 +116,22 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_help_and_the_operators_page_name_every_code() {
+        let help = crate::args::Cli::command().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let page = include_str!("../../docs/operating.md");
+        for (exit, meaning) in Exit::MEANINGS {
+            let code = *exit as u8;
+            assert!(help.contains(&format!(" {code} ")), "{code} in\n{help}");
+            let row = format!("| {code} | {meaning} |");
+            assert!(page.contains(&row), "no row `{row}`");
+        }
+    }
+}

@@ -25,8 +25,8 @@ mod shipped;
 mod words;
 
 use args::{Cli, Command};
-use clap::{CommandFactory as _, Parser as _};
-use commands::{down, init, look, plan, quickstart, run, steer};
+use clap::Parser as _;
+use commands::{down, init, look, man, plan, quickstart, run, steer};
 use exit::{Exit, Failure, Result};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -97,30 +97,9 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
             steer::steer("rollback", Verb::Rollback, args, &state, format).await
         }
         Command::Close(args) => steer::steer("close", Verb::Close, args, &state, format).await,
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "wavegate",
-                &mut std::io::stdout(),
-            );
-            Ok(Exit::Done)
-        }
-        Command::Man { command } => {
-            let mut page = Cli::command();
-            if let Some(name) = command {
-                // Flags of every command are copied into the commands when they are built.
-                page.build();
-                let found = page.find_subcommand(&name).cloned();
-                page = found.ok_or_else(|| {
-                    Failure::usage(format!("there is no command `{name}`"))
-                        .hint("`wavegate --help` lists them")
-                })?;
-                page = page.display_name(format!("wavegate-{name}"));
-            }
-            clap_mangen::Man::new(page).render(&mut std::io::stdout())?;
-            Ok(Exit::Done)
-        }
+        Command::Schema(args) => man::schema(&args, format),
+        Command::Completions { shell } => Ok(man::completions(shell)),
+        Command::Man { command } => man::man(command.as_deref()),
         Command::DemoShop(args) => {
             demo::serve(args).await?;
             Ok(Exit::Done)

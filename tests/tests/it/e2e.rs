@@ -1,5 +1,6 @@
 //! The built binary with real processes, as a user has it.
 
+mod documents;
 mod plugins;
 mod preflight;
 mod quickstart;

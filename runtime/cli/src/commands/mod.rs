@@ -3,6 +3,7 @@
 pub(crate) mod down;
 pub(crate) mod init;
 pub(crate) mod look;
+pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod quickstart;
 pub(crate) mod run;
