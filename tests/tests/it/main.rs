@@ -4,4 +4,5 @@ mod architecture;
 mod blue_green;
 mod crash;
 mod e2e;
+mod guide;
 mod isolation;
