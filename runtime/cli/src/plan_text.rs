@@ -3,6 +3,7 @@
 
 use crate::output::{STRONG, paint};
 use crate::prepare::Prepared;
+use crate::words::plural;
 use std::collections::BTreeMap;
 use wavegate_model::plugin::{Phase, Stage};
 use wavegate_model::policy::{
@@ -137,10 +138,7 @@ impl Page<'_> {
                 format!("{}: {}{role}", site.name, cluster.name)
             };
             let word = if at == 0 { "site" } else { "" };
-            self.row(
-                word,
-                &format!("{who}, {}: {why}", plural(nodes as usize, "node")),
-            );
+            self.row(word, &format!("{who}, {}: {why}", plural(nodes, "node")));
         }
     }
 
@@ -231,7 +229,7 @@ impl Page<'_> {
     fn amount(&self, amount: Amount, round: Round) -> String {
         let share = match amount {
             Amount::Count(count) => {
-                return format!("{} of a cluster", plural(count as usize, "node"));
+                return format!("{} of a cluster", plural(count, "node"));
             }
             Amount::Percent(share) => share,
         };
@@ -297,14 +295,14 @@ impl Page<'_> {
             (_, 0) => "the first fail counts".to_owned(),
             (row, all) => format!(
                 "{} in a row and {all} in all are tolerated",
-                plural(row as usize, "fail")
+                plural(row, "fail")
             ),
         };
         let silent = match gate.on_unavailable {
             OnUnavailable::Hold => "no answer holds",
             OnUnavailable::Fail => "no answer counts as a fail",
         };
-        let samples = plural(gate.min_samples as usize, "sample");
+        let samples = plural(gate.min_samples, "sample");
         self.line(&format!("  {}: {plugin}{from}", gate.name));
         let asked = format!("{}, every {}", listed(&phases), gate.interval);
         self.line(&format!("    asked {asked}"));
@@ -385,7 +383,7 @@ impl Page<'_> {
             "{} in one move, {} may be down, {} at once; given up after {} without a node that becomes ready",
             self.amount(back.batch, Round::Up),
             self.amount(back.max_unavailable, Round::Down),
-            plural(back.max_parallel_sites as usize, "site"),
+            plural(back.max_parallel_sites, "site"),
             back.progress
         );
         self.title("failure", &format!(": {tolerated}"));
@@ -442,14 +440,6 @@ fn when(phase: Phase) -> &'static str {
 fn reference(plugin: &PluginRef) -> String {
     match plugin {
         PluginRef::Shipped(name) | PluginRef::File(name) => name.clone(),
-    }
-}
-
-/// `1 node`, `2 nodes`.
-fn plural(count: usize, thing: &str) -> String {
-    match count {
-        1 => format!("1 {thing}"),
-        count => format!("{count} {thing}s"),
     }
 }
 

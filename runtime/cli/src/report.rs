@@ -3,6 +3,7 @@
 use crate::host::StateDir;
 use crate::output::{self, BAD, Format, GOOD, JSON_VERSION, STRONG, paint};
 use crate::requests::{Requests, requests};
+use crate::words::plural;
 use crate::{follow, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -126,14 +127,6 @@ fn broken(state: &State) -> impl Iterator<Item = (&SiteName, &GateName, &Measure
         let of_site = move |m| gate.map(|gate| (name, gate, m));
         measurements.iter().filter_map(of_site)
     })
-}
-
-/// `1 node`, `2 nodes`.
-fn plural(count: impl Into<u64>, thing: &str) -> String {
-    match count.into() {
-        1 => format!("1 {thing}"),
-        count => format!("{count} {thing}s"),
-    }
 }
 
 fn exposed(state: &State) -> u32 {
@@ -305,10 +298,7 @@ fn gates(state: &State) -> Vec<String> {
             .collect();
         lines.push(format!(
             "  gate      {gate} about {}, asked {}; last verdicts: {}",
-            plural(
-                u32::try_from(sum.subjects.len()).unwrap_or(u32::MAX),
-                "site"
-            ),
+            plural(sum.subjects.len(), "site"),
             plural(sum.asked, "time"),
             last.join(", ")
         ));

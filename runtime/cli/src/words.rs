@@ -7,17 +7,24 @@ use wavegate_engine::{End, Fact, State};
 use wavegate_model::plugin::{Evaluation, Phase, Proposal, Subject, Verdict};
 use wavegate_model::{ClusterName, Digest, Share, Split};
 
+/// `1 node`, `2 nodes`.
+pub(crate) fn plural(count: impl std::fmt::Display, thing: &str) -> String {
+    let count = count.to_string();
+    let ending = if count == "1" { "" } else { "s" };
+    format!("{count} {thing}{ending}")
+}
+
 /// A fact in words; none for those that only machines need.
 pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
     Some(match fact {
         Fact::Started { spec } => format!(
-            "rollout {} started: {} {} by {} over {} clusters in {} waves",
+            "rollout {} started: {} {} by {} over {} in {}",
             spec.rollout,
             spec.service,
             spec.release.version,
             spec.pins.strategy_name,
-            spec.clusters.len(),
-            spec.plan.waves.len()
+            plural(spec.clusters.len(), "cluster"),
+            plural(spec.plan.waves.len(), "wave")
         ),
         Fact::Resumed { down } if down.0 > 1000 => {
             format!("a host runs the rollout again, after {down} without one")
@@ -118,7 +125,10 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
         Fact::Held { reason } => paint(BAD, &format!("held, a person is needed: {reason}")),
         Fact::Stopped { reason, sites } => paint(
             BAD,
-            &format!("stopped: {reason}; {} touched sites go back", sites.len()),
+            &match sites.len() {
+                1 => format!("stopped: {reason}; 1 touched site goes back"),
+                count => format!("stopped: {reason}; {count} touched sites go back"),
+            },
         ),
         Fact::Finished { end } => {
             let style = if *end == End::Done { GOOD } else { BAD };
