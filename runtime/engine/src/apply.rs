@@ -14,6 +14,7 @@ use crate::state::{
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use wavegate_model::limits::GATE_INTERVAL_MIN;
 use wavegate_model::plugin::{Completed, Evaluation, Outcome, Phase, Proposal, Subject, Verdict};
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, DurationMs, GateName, SiteName, Split, Timestamp,
@@ -507,7 +508,7 @@ fn gate_answered(
     let asked = state.consultations.remove(&consultation);
     let current = matches!(asked, Some(Asked::Gate(_, asked)) if asked == evidence(state, key));
     let policy = crate::gates::policy_of(state, &key.gate);
-    let interval = policy.interval;
+    let interval = policy.interval.max(GATE_INTERVAL_MIN);
     let active = state.clock.active(at);
     let gate = state.gates.entry(key.clone()).or_default();
     gate.asked = None;

@@ -15,8 +15,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Outcome, Proposal};
 use wavegate_model::{
-    ClusterName, ClusterObservation, CommandId, ConsultationId, DurationMs, Generation, Seen,
-    SiteName, Timestamp, Unavailable,
+    ClusterName, ClusterObservation, CommandId, ConsultationId, DurationMs, Epoch, Generation,
+    Seen, SiteName, Timestamp, Unavailable,
 };
 
 /// Facts in one step, at most. A step of a working engine has a few for each site it moves; the
@@ -448,8 +448,23 @@ fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<Fact> {
             desired: seen.desired,
         });
     }
+    if let Some(own) = cluster.epoch
+        && later_host(seen).is_some_and(|other| other > own)
+    {
+        // Somebody else has carried out a command there: whatever this host still wants is void.
+        facts.push(Fact::Finished {
+            end: End::Superseded,
+        });
+        return facts;
+    }
     facts.extend(left_by_earlier_host(state, name, seen));
     facts
+}
+
+/// The latest host whose command left its stamp in a cluster.
+fn later_host(seen: &ClusterObservation) -> Option<Epoch> {
+    let stamps = [seen.last_nodes, seen.last_traffic];
+    stamps.into_iter().flatten().map(|stamp| stamp.epoch).max()
 }
 
 /// The one release that runs in a cluster, if it is one.

@@ -2,6 +2,7 @@
 
 use crate::moving::{self, Direction, Known};
 use crate::state::{GateKey, SiteState, State};
+use crate::traffic;
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use wavegate_model::limits::{IDLE_DECISIONS_MAX, STATE_BYTES_MAX};
@@ -91,11 +92,63 @@ fn check_goal(state: &State, site: &SiteState, goal: &Goal) -> Result<(), BadAns
         }
         shares += share;
     }
-    if splits && shares != 1000 {
-        Err(BadAnswer::WrongShares(shares))
-    } else {
-        Ok(())
+    match splits {
+        true if shares != 1000 => Err(BadAnswer::WrongShares(shares)),
+        true => check_shares(state, site, goal),
+        false => Ok(()),
     }
+}
+
+/// No share is more than the nodes of the goal can carry when all of them serve: such a goal
+/// would never be reached. A cluster that has more already, as it was set up, may keep it.
+fn check_shares(state: &State, site: &SiteState, goal: &Goal) -> Result<(), BadAnswer> {
+    let Some(clusters) = moving::known(state, site) else {
+        return Ok(());
+    };
+    let seen = moving::seen_split(&clusters);
+    let all: u32 = goal.clusters.iter().map(|c| c.new + c.baseline).sum();
+    let enough = moving::enough(site, &clusters, &state.spec, Direction::Forward).min(all);
+    for cluster in &goal.clusters {
+        let nodes = cluster.new + cluster.baseline;
+        let shares = seen
+            .shares()
+            .iter()
+            .filter(|s| s.cluster == cluster.cluster);
+        let has: u32 = shares.map(|s| s.share.0).sum();
+        let down = clusters.iter().find(|known| *known.name == cluster.cluster);
+        let down = down.map_or(0, |c| c.limits(&state.spec, Direction::Forward).unavailable);
+        let most = |part: u32| {
+            let of_cluster = traffic::capacity(part, nodes.saturating_sub(down).max(1));
+            traffic::capacity(part, enough).max((has * of_cluster).div_ceil(1000))
+        };
+        let parts = if is_updated(state, &cluster.cluster) {
+            let share = cluster.new_share.0 + cluster.baseline_share.0;
+            [("new", nodes, share), ("baseline", 0, 0)]
+        } else {
+            [
+                ("new", cluster.new, cluster.new_share.0),
+                ("baseline", cluster.baseline, cluster.baseline_share.0),
+            ]
+        };
+        if let Some((cohort, part, share)) = parts
+            .into_iter()
+            .find(|(_, part, share)| *share > most(*part))
+        {
+            return Err(BadAnswer::TooMuchTraffic {
+                cluster: cluster.cluster.clone(),
+                cohort: cohort.to_string(),
+                nodes: part,
+                share: Permille(share),
+                most: Permille(most(part)),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a cluster ran the release from the start.
+fn is_updated(state: &State, cluster: &ClusterName) -> bool {
+    Known::new(state, cluster).is_some_and(|known| known.baseline == known.release)
 }
 
 /// *Done* holds when all serving nodes and all traffic are on the release and the gates passed.

@@ -50,13 +50,15 @@ pub fn next(state: &State, now: Timestamp) -> (Next, Vec<(WaveName, WaitingOn)>)
         }
     }
     if state.waves.iter().all(|wave| wave.phase == WavePhase::Done) {
-        let next = finish(state);
-        if let Next::Wait(on, _) = &next
-            && let Some(last) = state.spec.plan.waves.last()
-        {
-            waits.push((last.name.clone(), on.clone()));
-        }
-        return (next, waits);
+        return match finish(state) {
+            Next::Wait(on, wake) => {
+                let last = state.spec.plan.waves.last();
+                waits.extend(last.map(|wave| (wave.name.clone(), on.clone())));
+                // The limit of the rollout is reached while a person is waited for, too.
+                (Next::Wait(on, earliest(until, wake)), waits)
+            }
+            next => (next, waits),
+        };
     }
     let wait = match waits.first() {
         Some((_, on)) => Next::Wait(on.clone(), until),

@@ -10,6 +10,9 @@ pub const CLUSTERS_PER_SITE_MAX: usize = 256;
 pub const STATE_BYTES_MAX: usize = 64 << 10;
 /// Evidence rounds in one evaluation: each round runs the gate again from the start.
 pub const EVIDENCE_ROUNDS_MAX: u32 = 16;
+/// No gate is asked more often: an evaluation takes milliseconds, and its evidence seconds.
+/// Documents refuse a shorter interval; the engine takes this one instead.
+pub const GATE_INTERVAL_MIN: DurationMs = DurationMs(100);
 /// Characters of a text of a guest that are kept: a line on a terminal, a few times over.
 pub const GUEST_TEXT_CHARS_MAX: usize = 500;
 /// Decisions in a row that leave nothing to carry out, before a strategy counts as stuck.

@@ -1,5 +1,6 @@
 //! Why an answer could not be had. One thing to the engine: it holds.
 
+use crate::amount::Permille;
 use crate::ids::{ClusterName, GateName, SlotName};
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
@@ -138,6 +139,22 @@ pub enum BadAnswer {
     /// Shares that do not sum to 1000.
     #[error("its traffic shares sum to {0} permille, not to 1000")]
     WrongShares(u64),
+    /// More traffic than the nodes of the goal can carry, even when all of them serve.
+    #[error(
+        "it sends {share} of the traffic to {nodes} {cohort} nodes of cluster `{cluster}`, which can carry {most}"
+    )]
+    TooMuchTraffic {
+        /// Which cluster.
+        cluster: ClusterName,
+        /// Which of its nodes: `new` or `baseline`.
+        cohort: String,
+        /// Their number in the goal.
+        nodes: u32,
+        /// Their share in the goal.
+        share: Permille,
+        /// What they can carry.
+        most: Permille,
+    },
     /// Traffic for nodes that the goal does not have.
     #[error("it sends traffic to cluster `{cluster}` where its goal has no such nodes")]
     TrafficToNowhere {

@@ -8,7 +8,7 @@ use crate::shapes::policy as shapes;
 use crate::source::Place;
 use crate::values;
 use std::collections::{BTreeMap, BTreeSet};
-use wavegate_model::limits::CallLimits;
+use wavegate_model::limits::{CallLimits, GATE_INTERVAL_MIN};
 use wavegate_model::plugin::Phase;
 use wavegate_model::policy::{GateBudget, GateUse, OnUnavailable, PluginRef, StrategyUse};
 use wavegate_model::{DurationMs, GateName, SlotName, SourceName};
@@ -23,8 +23,6 @@ pub(crate) const PHASES: &[(&str, Phase)] = &[
 ];
 pub(crate) const ON_UNAVAILABLE: &[(&str, OnUnavailable)] =
     &[("hold", OnUnavailable::Hold), ("fail", OnUnavailable::Fail)];
-/// No gate is asked more often: an evaluation takes milliseconds, and its evidence seconds.
-const INTERVAL_MIN: DurationMs = DurationMs(100);
 
 /// Where something that a plugin or driver checks stands, and the part that it sees.
 #[derive(Clone, Debug)]
@@ -217,10 +215,10 @@ fn phases(cx: Cx<'_>, node: &Node) -> Option<BTreeSet<Phase>> {
 
 fn interval(cx: Cx<'_>, node: &Node) -> Option<DurationMs> {
     let interval = values::duration(cx, node)?;
-    if interval < INTERVAL_MIN {
+    if interval < GATE_INTERVAL_MIN {
         return cx.bad_value(
             node,
-            format!("the interval is shorter than {INTERVAL_MIN}"),
+            format!("the interval is shorter than {GATE_INTERVAL_MIN}"),
             None,
         );
     }

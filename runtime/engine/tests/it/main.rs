@@ -2,6 +2,7 @@
 
 mod format;
 mod minds;
+mod plans;
 mod properties;
 mod rng;
 mod scenario;

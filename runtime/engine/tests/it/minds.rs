@@ -57,10 +57,15 @@ fn part(view: &SiteView, permille: u32) -> Proposal {
     let goal = |cluster: &ClusterView| {
         let traffic = cluster.new_permille + cluster.baseline_permille;
         let new = (cluster.desired * permille).div_ceil(1000);
-        let share = match (view.splits_traffic, new, cluster.desired - new) {
+        let old = cluster.desired - new;
+        let share = match (view.splits_traffic, new, old) {
             (false, _, _) | (true, 0, _) => 0,
             (true, _, 0) => traffic,
-            (true, _, _) => traffic * permille / 1000,
+            (true, _, _) => {
+                let enough = cluster.desired - cluster.unavailable_max.min(old.min(new));
+                let most = |nodes: u32| (traffic * nodes).div_ceil(enough).min(traffic);
+                (traffic * permille / 1000).clamp(traffic - most(old), most(new))
+            }
         };
         let rest = if view.splits_traffic {
             traffic - share
@@ -70,7 +75,7 @@ fn part(view: &SiteView, permille: u32) -> Proposal {
         ClusterGoal {
             cluster: cluster.name.clone(),
             new,
-            baseline: cluster.desired - new,
+            baseline: old,
             new_share: Permille(share),
             baseline_share: Permille(rest),
         }

@@ -19,7 +19,7 @@ use wavegate_model::policy::{
 use wavegate_model::release::Reversal;
 use wavegate_model::{Amount, DurationMs, Permille, Timestamp};
 
-/// Cases per property; more of them are run before a release.
+/// Cases per property; `cargo xtask test` runs more of them.
 fn cases() -> u32 {
     let given = std::env::var("WAVEGATE_CASES").ok();
     given.map_or(64, |text| text.parse().expect("WAVEGATE_CASES is a number"))

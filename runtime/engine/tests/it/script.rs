@@ -272,6 +272,7 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
         "close" => world.request(Verb::Close),
         "lose" => world.set_reachable(name, false),
         "return" => world.set_reachable(name, true),
+        "take-over" => world.take_over(name),
         "kill" => world.kill_node(name),
         "scale" => world.scale(name, number(words[2])),
         "restart" => {

@@ -14,7 +14,8 @@ use wavegate_engine::{
 use wavegate_model::observation::Stamp;
 use wavegate_model::release::Reversal;
 use wavegate_model::{
-    ClusterName, ClusterObservation, Digest, DurationMs, Epoch, NodeCounts, Permille, Timestamp,
+    ClusterName, ClusterObservation, CommandId, Digest, DurationMs, Epoch, Generation, NodeCounts,
+    Permille, Timestamp,
 };
 
 /// Where virtual time begins: far from zero, so that a forgotten zero shows.
@@ -405,7 +406,10 @@ impl World {
     fn take(&mut self, step: Step) {
         for fact in step.facts {
             if let Err(violation) = self.auditor.observe(Timestamp(self.now), &fact) {
-                panic!("{violation}\nat {} by {fact:?}", self.now - START);
+                panic!(
+                    "{violation:?}: {violation}\nat {} by {fact:?}",
+                    self.now - START
+                );
             }
             self.facts.push((Timestamp(self.now), fact));
         }
@@ -476,6 +480,17 @@ impl World {
 
     pub(crate) fn set_reachable(&mut self, name: &str, reachable: bool) {
         self.clusters.get_mut(&name.into()).unwrap().reachable = reachable;
+    }
+
+    /// Another host claims a cluster and carries a command out.
+    pub(crate) fn take_over(&mut self, name: &str) {
+        let cluster = self.clusters.get_mut(&name.into()).unwrap();
+        cluster.epoch = cluster.epoch.next();
+        cluster.last_nodes = Some(Stamp {
+            epoch: cluster.epoch,
+            generation: Generation(1),
+            command: CommandId(1000),
+        });
     }
 
     pub(crate) fn kill_node(&mut self, name: &str) {
