@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::project::Project;
 use crate::report::{Outcome, Report, Skipping};
-use crate::{generated, plugins, run, tools};
+use crate::{generated, mutants, plugins, run, tools};
 
 /// Crates that are also checked alone, so that features which another crate switches on hide
 /// nothing in them.
@@ -22,6 +22,17 @@ pub(crate) enum Tier {
     Usual,
     /// Also those that take minutes each.
     Slow,
+}
+
+impl Tier {
+    /// Random worlds per property. The usual ones take about ten seconds together, so that every
+    /// change meets them; the slow ones some minutes.
+    fn cases(self) -> &'static str {
+        match self {
+            Self::Usual => "500",
+            Self::Slow => "10000",
+        }
+    }
 }
 
 /// Runs every check, also after one failed, and says how many passed.
@@ -57,9 +68,18 @@ pub(crate) fn all(project: &Project, tier: Tier) -> ExitCode {
         run::tests(&mut tests(project, project.plugins_cargo("test"), tier))
     });
     report.step("documentation", || documentation(project));
-    if tier == Tier::Usual {
+    if tier == Tier::Slow {
+        report.step("mutants", || mutants::run(project, &[]));
+    } else {
         println!("\nthe slow tier is not part of this run: `cargo xtask test --slow`");
     }
+    report.finish()
+}
+
+/// Takes guards out and counts those whose absence was noticed.
+pub(crate) fn mutants(project: &Project, names: &[String]) -> ExitCode {
+    let mut report = Report::new(Skipping::Forbidden);
+    report.step("mutants", || mutants::run(project, names));
     report.finish()
 }
 
@@ -190,6 +210,7 @@ fn tests(project: &Project, mut command: Command, tier: Tier) -> Command {
         .env("WAVEGATE_BIN", binary(project))
         // A snapshot that differs is a failure, never a new file beside the old one.
         .env("INSTA_UPDATE", "no");
+    command.env("WAVEGATE_CASES", tier.cases());
     if tier == Tier::Slow {
         command.env("WAVEGATE_SLOW_TESTS", "1");
     }

@@ -12,6 +12,7 @@
 mod bench;
 mod checks;
 mod generated;
+mod mutants;
 mod plugins;
 mod project;
 mod report;
@@ -48,6 +49,11 @@ enum Task {
         /// Put the table into runtime/docs/benchmarks.md
         #[arg(long)]
         write: bool,
+    },
+    /// Take the guards of the invariants out, one at a time, and demand that tests notice
+    Mutants {
+        /// Names of files in tests/mutants; all of them when none is named
+        names: Vec<String>,
     },
     /// Build the plugins and record what they were built from
     Plugins {
@@ -101,6 +107,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             };
             println!("{}", plugins::build_all(mode)?);
         }
+        Task::Mutants { names } => return Ok(checks::mutants(&project, &names)),
         Task::Bless => {
             generated::write(&project)?;
             checks::bless(&project)?;
