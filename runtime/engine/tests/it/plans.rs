@@ -1,16 +1,19 @@
 //! Answers belong to the plan and to the pace of the questions.
 
 use crate::minds::GateMind;
-use crate::scenario::{Scenario, WaveDef, single};
+use crate::rng::Rng;
+use crate::scenario::{Scenario, WaveDef, new_release, single};
 use crate::world::{START, World};
 use std::collections::BTreeMap;
 use wavegate_engine::input::CommandResult;
 use wavegate_engine::state::Asked;
-use wavegate_engine::{Answer, Fact, Input};
+use wavegate_engine::{Answer, Fact, Input, Observation};
 use wavegate_model::limits::{CallLimits, GATE_INTERVAL_MIN};
-use wavegate_model::plugin::Phase;
+use wavegate_model::plugin::{GateCall, Phase, ReleaseId, Subject};
 use wavegate_model::policy::{GateBudget, GateUse, OnUnavailable, PluginRef};
-use wavegate_model::{DurationMs, Generation, Timestamp, Unavailable};
+use wavegate_model::{
+    ClusterName, ClusterObservation, ConsultationId, DurationMs, Generation, Timestamp, Unavailable,
+};
 
 /// A site of three nodes, and one gate after each batch.
 fn one_site(interval: DurationMs, mind: GateMind) -> Scenario {
@@ -107,4 +110,82 @@ fn a_gate_without_an_interval_is_not_asked_without_end() {
         asked <= 20_000 / (100 + GATE_INTERVAL_MIN.0),
         "asked {asked} times in 20 s"
     );
+}
+
+/// The question to the gate after a batch that is open, if one is.
+fn open_question(world: &World) -> Option<ConsultationId> {
+    let mut open = world.engine.state().consultations.iter();
+    let (id, _) = open.find(
+        |(_, asked)| matches!(asked, Asked::Gate(key, _) if key.phase == Phase::AfterBatch),
+    )?;
+    Some(*id)
+}
+
+/// A question, then the cluster goes and comes back, then the answer to the question.
+#[test]
+fn a_verdict_about_evidence_that_is_void_does_not_count() {
+    let mut world = World::new(one_site(DurationMs::secs(1), GateMind::Pass), 1);
+    let mut now = START;
+    let consultation = loop {
+        now += 10;
+        world.run_until(now);
+        assert!(!world.finished(), "a gate is asked");
+        if let Some(open) = open_question(&world) {
+            break open;
+        }
+    };
+    let mut engine = world.engine.clone();
+    let generation = engine.state().generation();
+    let cluster: ClusterName = "a".into();
+    let lost = Observation::Lost {
+        cluster: cluster.clone(),
+        detail: "no route".to_string(),
+    };
+    let (gone, back) = (Timestamp(now + 60_000), Timestamp(now + 61_000));
+    let step = engine.step(gone, &Input::Observation(lost));
+    assert!(
+        step.facts
+            .iter()
+            .any(|f| matches!(f, Fact::ClusterLost { .. }))
+    );
+    let seen = ClusterObservation {
+        at: back,
+        ..world.see(&cluster)
+    };
+    let seen = seen.into();
+    let step = engine.step(
+        back,
+        &Input::Observation(Observation::Seen { cluster, seen }),
+    );
+    let returned = |f: &Fact| matches!(f, Fact::ClusterReturned { .. });
+    assert!(step.facts.iter().any(returned));
+    let answer = Answer::Gate {
+        consultation,
+        generation,
+        result: GateMind::Pass.evaluate(&empty_call(back), &mut Rng::new(1)),
+    };
+    let step = engine.step(back, &Input::Answer(answer));
+    let asks = |f: &Fact| matches!(f, Fact::GateAsked { .. });
+    assert!(
+        step.facts.iter().any(asks),
+        "a verdict about evidence that is void was taken: {:?}",
+        step.facts
+    );
+}
+
+/// A call of which the scripted gate looks at nothing.
+fn empty_call(now: Timestamp) -> GateCall {
+    GateCall {
+        now,
+        subject: Subject::Site("a".into()),
+        phase: Phase::AfterBatch,
+        attempt: 0,
+        evidence_start: now,
+        release: ReleaseId {
+            version: "2.0".to_string(),
+            digest: new_release(),
+        },
+        updated: Vec::new(),
+        untouched: Vec::new(),
+    }
 }
