@@ -19,6 +19,7 @@ mod output;
 mod plan_text;
 mod preflight;
 mod prepare;
+mod rehearse;
 mod report;
 mod requests;
 mod shipped;

@@ -6,6 +6,7 @@ use crate::host::{Host, StateDir};
 use crate::output::{self, Format, JSON_VERSION};
 use crate::plan_text::{self, Outline};
 use crate::prepare::{self, Prepared};
+use crate::rehearse;
 use std::collections::BTreeMap;
 use wavegate_documents::{Documents, Placement};
 use wavegate_model::PlannedSite;
@@ -22,6 +23,7 @@ pub(crate) async fn validate(args: Files, dir: &StateDir, format: Format) -> Res
     for name in &names {
         let prepared = prepare::prepare(&host, &documents, name).await?;
         prepare::warn(&prepared);
+        rehearse::warn(&host, &prepared.spec).await;
     }
     let counts: Vec<String> = documents
         .counts()
@@ -93,6 +95,7 @@ pub(crate) async fn plan_of(
         let prepared = prepare::prepare(&host, documents, name).await?;
         let (outlines, more) = outlines(&host, &prepared).await?;
         prepare::warn(&prepared);
+        rehearse::warn(&host, &prepared.spec).await;
         if format == Format::Json {
             let gates = prepared.gates.iter();
             output::json(&JsonPlan {

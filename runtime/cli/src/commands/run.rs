@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::follow::{self, Seen};
 use crate::host::{Host, StateDir, actor};
 use crate::output::{self, Format};
-use crate::{crash, preflight, prepare, report, requests};
+use crate::{crash, preflight, prepare, rehearse, report, requests};
 use std::fs::File;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -36,6 +36,7 @@ pub(crate) async fn run(args: Run, state: &StateDir, format: Format) -> Result<E
     }
     for prepared in &all {
         prepare::warn(prepared);
+        rehearse::warn(&host, &prepared.spec).await;
         if !args.skip_preflight {
             preflight::check(&host, &prepared.spec).await?;
         }

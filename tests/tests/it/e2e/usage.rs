@@ -200,3 +200,26 @@ fn flags(help: &str) -> Vec<(String, String)> {
     }
     flags
 }
+
+#[test]
+fn a_stage_that_its_nodes_cannot_carry_is_told_before_the_start() {
+    let stage = |traffic: &str| {
+        format!(
+            "    plugin: {{shipped: canary}}\n    config: {{stages: [{{nodes: 34%, traffic: {traffic}}}]}}"
+        )
+    };
+    // Two of three nodes are new; one may be down, so one node carries half of the traffic.
+    for (traffic, says) in [("20%", true), ("60%", false)] {
+        let fleet = Fleet::small(&stage(traffic));
+        let documents = fleet.read("fleet.yaml").replace("nodes: 2", "nodes: 3");
+        fleet.write("fleet.yaml", &documents);
+        for command in ["validate", "plan"] {
+            let done = fleet.wavegate(&[command, "demo"]).expect(0);
+            let told = "site eu-1 would hold: the plugin's answer is not acceptable: it sends 80% \
+                        of the traffic to 1 baseline nodes of cluster `eu-1`, which can carry 50%";
+            assert_eq!(done.err.contains(told), says, "{traffic}: {}", done.err);
+            assert_eq!(done.err.matches("would hold").count(), usize::from(says));
+        }
+        fleet.assert_nothing_is_left();
+    }
+}
