@@ -20,6 +20,9 @@ pub struct Connection {
     /// Folder of the front door, if it is not in the folder of the site's first cluster.
     #[serde(default)]
     pub front_door_dir: Option<PathBuf>,
+    /// Set up without traffic, as the idle cluster of a pair.
+    #[serde(default)]
+    pub standby: bool,
 }
 
 /// How to run a release: a command template and how to tell that it serves.

@@ -8,7 +8,6 @@ use crate::owner::{ServiceFolder, Tenure};
 use crate::slot::{Phase, Presence, Slot, SlotState};
 use crate::{Helpers, Options};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -42,6 +41,8 @@ pub(crate) struct Service {
     pub(crate) folder: ServiceFolder,
     /// Nodes that the fleet document says, until somebody wants another number.
     pub(crate) nodes: u32,
+    /// Nodes that carry traffic from the start: none in a cluster that stands by.
+    pub(crate) nodes_in_traffic: u32,
     pub(crate) door: Option<DoorAt>,
     pub(crate) options: Options,
     /// Commands that change nodes are carried out one after another.
@@ -85,9 +86,9 @@ enum Served {
 enum Contact {
     /// It answered.
     Answered,
-    /// It is there and says nothing: it is stopped, or the machine is.
+    /// It is there and says nothing, or cannot be asked: it is stopped, or its socket is gone.
     Silent,
-    /// There is none, or it is just coming to its end.
+    /// There is none.
     Gone,
 }
 
@@ -147,10 +148,13 @@ impl Service {
         door: Option<DoorAt>,
         options: &Options,
     ) -> Result<Self, BadDocument> {
-        let dir = Connection::of(cluster)?.folder(&options.base);
+        let connection = Connection::of(cluster)?;
+        let dir = connection.folder(&options.base);
+        let nodes_in_traffic = if connection.standby { 0 } else { cluster.nodes };
         Ok(Self {
             folder: ServiceFolder::new(&cluster.name, &dir, service),
             nodes: cluster.nodes,
+            nodes_in_traffic,
             door,
             options: options.clone(),
             turn: tokio::sync::Mutex::default(),
@@ -408,24 +412,20 @@ async fn look_at(slot: Slot) -> std::io::Result<Option<Seen>> {
         }));
     }
     let (status, check) = tokio::join!(slot.status(), check(&state));
-    let contact = match status {
-        Ok(_) => Contact::Answered,
-        // A full queue of questions is silence too.
-        Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
-            Contact::Silent
-        }
-        Err(_) => Contact::Gone,
-    };
-    let node = match contact {
-        Contact::Answered => Some((state, presence)),
+    let (node, silence) = match status {
+        Ok(_) => (Some((state, presence)), Contact::Answered),
         // It may have come to its end between the two looks.
-        Contact::Silent | Contact::Gone => slot.node()?,
+        Err(_) => (slot.node()?, Contact::Silent),
     };
     Ok(node.map(|(state, presence)| Seen {
         slot,
+        contact: if presence == Presence::Dead {
+            Contact::Gone
+        } else {
+            silence
+        },
         state,
         presence,
-        contact,
         check,
     }))
 }

@@ -31,7 +31,8 @@ pub struct Provision {
     pub sites: Vec<PlannedSite>,
     /// What the nodes run.
     pub release: Release,
-    /// The traffic of sites; those that are not named split it by nodes.
+    /// The traffic of sites; those that are not named split it by the nodes of the clusters that
+    /// do not stand by.
     pub traffic: BTreeMap<SiteName, Split>,
     /// How long it may take until all nodes serve.
     pub within: Duration,
@@ -169,7 +170,8 @@ impl LocalDriver {
         let by_nodes = || {
             let nodes: Vec<_> = members
                 .iter()
-                .map(|s| (s.folder.cluster.clone(), s.nodes))
+                .filter(|s| s.nodes_in_traffic > 0)
+                .map(|s| (s.folder.cluster.clone(), s.nodes_in_traffic))
                 .collect();
             split_by_nodes(&nodes, &provision.release)
         };

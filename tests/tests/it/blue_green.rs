@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wavegate_tests::fleet::{Done, Fleet, Load, ask};
 
-/// Both clusters, each at a front door.
+/// Both clusters at one front door; the green one is set up without traffic.
 const FLEET: &str = "\
 apiVersion: wavegate.dev/v1alpha1
 kind: Fleet
@@ -14,12 +14,12 @@ spec:
       labels: {tier: shop, site: eu-1, role: blue}
       nodes: 3
       driver: local
-      local: {dir: clusters/eu-1-blue, frontDoor: \"127.0.0.1:@BLUE@\"}
+      local: {dir: clusters/eu-1-blue, frontDoor: \"127.0.0.1:@DOOR@\"}
     - name: eu-1-green
       labels: {tier: shop, site: eu-1, role: green}
       nodes: 3
       driver: local
-      local: {dir: clusters/eu-1-green, frontDoor: \"127.0.0.1:@GREEN@\"}
+      local: {dir: clusters/eu-1-green, frontDoor: \"127.0.0.1:@DOOR@\", standby: true}
 ";
 
 const POLICY: &str = "\
@@ -30,7 +30,8 @@ spec:
   waves:
     - name: all
       clusters: {labels: {tier: shop}}
-@PAIR@
+  siteBy: site
+  roleBy: role
   batch: {size: 3, maxUnavailable: 1}
   timeLimits:
     batchProgress: {after: 60s, then: fail}
@@ -52,21 +53,13 @@ spec:
       slots: {probe: nodes}
 ";
 
-/// A site of two clusters on 1.0 of which the blue one has all traffic, at the first door.
-///
-/// Each cluster is set up with a door of its own, so each has all of its own traffic. Then they
-/// become a pair at the door of the blue one, which has sent nothing to the green one so far.
+/// A site of two clusters on 1.0 of which the blue one has all traffic.
 fn pair(wait: &str) -> Fleet {
     let fleet = Fleet::quickstart();
-    let (blue, green) = (fleet.port().to_string(), (fleet.port() + 1).to_string());
-    let policy = POLICY.replace("@WAIT@", wait);
-    let documents = FLEET.replace("@BLUE@", &blue);
-    fleet.write("fleet.yaml", &documents.replace("@GREEN@", &green));
-    fleet.write("policy.yaml", &policy.replace("@PAIR@\n", ""));
+    let door = fleet.port().to_string();
+    fleet.write("fleet.yaml", &FLEET.replace("@DOOR@", &door));
+    fleet.write("policy.yaml", &POLICY.replace("@WAIT@", wait));
     fleet.up();
-    fleet.write("fleet.yaml", &documents.replace("@GREEN@", &blue));
-    let labels = "  siteBy: site\n  roleBy: role";
-    fleet.write("policy.yaml", &policy.replace("@PAIR@", labels));
     fleet
 }
 

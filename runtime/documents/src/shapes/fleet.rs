@@ -63,6 +63,12 @@ pub(crate) const LOCAL_CONNECTION: Shape = Shape::of(
             Kind::Text,
             "Folder of the front door; in the site's first cluster if left out.",
         ),
+        defaulted(
+            "standby",
+            Kind::Boolean,
+            "false",
+            "It gets no traffic when the fleet is set up, as the idle cluster of a pair.",
+        ),
     ]],
 );
 
