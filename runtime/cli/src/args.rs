@@ -195,7 +195,8 @@ pub(crate) struct Resume {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Manner {
-    /// Ends with exit code 10 when only a person can move the rollout on.
+    /// Ends when only a person can move the rollout on (exit code 10), or when it waits without
+    /// a time limit for clusters that do not answer (30).
     #[arg(long, env = "WAVEGATE_EXIT_ON_HOLD")]
     pub(crate) exit_on_hold: bool,
 }

@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,9 @@ pub(crate) struct DemoShop {
     /// Fails all requests but health checks, this long after its start.
     #[arg(long)]
     fail_after_ms: Option<u64>,
+    /// Fails all requests but health checks while this file is there.
+    #[arg(long)]
+    fail_while: Option<PathBuf>,
 }
 
 /// Serves until it is told to stop, then finishes what is in flight.
@@ -74,10 +78,11 @@ fn answer(args: &DemoShop, started: Instant, request: &Request<Incoming>) -> Res
     if request.uri().path() == "/healthz" {
         return say(StatusCode::OK, "ok\n".to_owned());
     }
-    let fails = args
+    let fails_by_now = args
         .fail_after_ms
         .is_some_and(|after| started.elapsed() >= Duration::from_millis(after));
-    if fails {
+    let fails_here = args.fail_while.as_deref().is_some_and(Path::exists);
+    if fails_by_now || fails_here {
         return say(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("shop {}: the till is stuck\n", args.release),

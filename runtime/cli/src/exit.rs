@@ -50,7 +50,10 @@ impl Exit {
         (Self::RollbackIncomplete, "rollback incomplete"),
         (Self::Aborted, "aborted, or closed incomplete"),
         (Self::Plugin, "a plugin was rejected or is unusable"),
-        (Self::Unreachable, "a cluster is unreachable"),
+        (
+            Self::Unreachable,
+            "a cluster is unreachable, and nothing can start or (with `--exit-on-hold`) go on",
+        ),
     ];
 }
 

@@ -15,6 +15,7 @@ mod demo;
 mod exit;
 mod follow;
 mod host;
+mod leftovers;
 mod output;
 mod plan_text;
 mod preflight;

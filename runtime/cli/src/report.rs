@@ -4,13 +4,13 @@ use crate::host::StateDir;
 use crate::output::{self, BAD, Format, GOOD, JSON_VERSION, STRONG, paint};
 use crate::requests::{Requests, requests};
 use crate::words::plural;
-use crate::{follow, words};
+use crate::{follow, leftovers, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use wavegate_conductor::Outcome;
-use wavegate_engine::explain::measurement_text;
+use wavegate_engine::explain::{Waiting, measurement_text};
 use wavegate_engine::fact::FailReason;
-use wavegate_engine::{End, State};
+use wavegate_engine::{End, State, WaitingOn};
 use wavegate_model::plugin::{Measurement, Subject};
 use wavegate_model::{GateName, SiteName};
 
@@ -31,6 +31,10 @@ struct Report<'a> {
     failures: BTreeMap<&'a str, String>,
     /// Measurements that broke their limits, and so made a site fail.
     broken: Vec<Broken<'a>>,
+    /// Sites that could not go back.
+    not_back: Vec<leftovers::NotBack<'a>>,
+    /// Touched clusters that did not answer in the end.
+    unreachable: Vec<&'a str>,
     /// Largest number of nodes on the new release at once, summed over sites.
     exposed_nodes: u32,
     /// None where no front door answers.
@@ -65,9 +69,20 @@ pub(crate) async fn tell(outcome: &Outcome, state: Option<&State>, format: Forma
 fn word(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Ended(end) => end.to_string(),
+        Outcome::Held(waiting) if waiting.iter().any(is_for_clusters) => {
+            "held, a cluster does not answer".to_owned()
+        }
         Outcome::Held(_) => "held, a person is needed".to_owned(),
         Outcome::Interrupted => "interrupted".to_owned(),
     }
+}
+
+/// Whether somebody waits for clusters that do not answer.
+pub(crate) fn is_for_clusters(waiting: &Waiting) -> bool {
+    matches!(
+        waiting.on,
+        WaitingOn::Unreachable { .. } | WaitingOn::Closing { .. }
+    )
 }
 
 fn seconds(state: &State) -> f64 {
@@ -110,6 +125,8 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
                 samples: measurement.samples,
             })
             .collect(),
+        not_back: leftovers::not_back(state),
+        unreachable: leftovers::unreachable(state),
         exposed_nodes: exposed(state),
         requests,
     }
@@ -194,6 +211,9 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
                 sites.len() - 30
             ),
         );
+    }
+    for text in leftovers::lines(state) {
+        line(&mut out, &paint(BAD, &text));
     }
     gates(state).iter().for_each(|text| line(&mut out, text));
     line(

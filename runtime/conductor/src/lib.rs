@@ -59,7 +59,7 @@ pub struct Options {
     pub poll_inbox: Duration,
     /// How long a driver may take to show a cluster.
     pub observe_timeout: Duration,
-    /// Whether the run ends when only a person can move it on.
+    /// Whether the run ends when nothing that it does can move the rollout on.
     pub on_hold: OnHold,
     /// For crash tests.
     pub crash_point: CrashPoint,
@@ -80,7 +80,7 @@ impl Default for Options {
     }
 }
 
-/// What a run does when only a person can move the rollout on.
+/// What a run does when only a person, or a cluster that comes back, can move the rollout on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnHold {
     /// It waits.
@@ -94,7 +94,8 @@ pub enum OnHold {
 pub enum Outcome {
     /// The rollout has ended.
     Ended(End),
-    /// Only a person can move it on, and the run was asked to end then.
+    /// Only a person, or a cluster that comes back, can move it on, and the run was asked to end
+    /// then.
     Held(Vec<Waiting>),
     /// The process was asked to stop; the rollout can be resumed.
     Interrupted,

@@ -174,7 +174,7 @@ pub async fn run(
             break Outcome::Ended(end);
         }
         let now = ports.clock.now();
-        if options.on_hold == OnHold::Exit && explain::needs_person(turns.engine.state(), now) {
+        if options.on_hold == OnHold::Exit && explain::needs(turns.engine.state(), now).is_some() {
             break Outcome::Held(explain::explain(turns.engine.state(), now));
         }
     };

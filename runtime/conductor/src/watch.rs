@@ -59,7 +59,7 @@ pub(crate) async fn cluster(
                 },
                 Ok(Err(error)) => Observation::Lost {
                     cluster: name.clone(),
-                    detail: error.to_string(),
+                    detail: detail(error),
                 },
                 Err(_) => {
                     let detail = format!(
@@ -93,7 +93,7 @@ pub(crate) async fn cluster(
                 }
                 Err(error) => Observation::Lost {
                     cluster: name.clone(),
-                    detail: error.to_string(),
+                    detail: detail(error),
                 },
             }
         };
@@ -114,5 +114,13 @@ pub(crate) async fn cluster(
             options.poll_idle
         };
         let _ = tokio::time::timeout(pause, attention.changed.notified()).await;
+    }
+}
+
+/// What was tried. Which cluster does not answer is said by whoever tells it.
+fn detail(error: DriverError) -> String {
+    match error {
+        DriverError::Unreachable { detail, .. } => detail,
+        other => other.to_string(),
     }
 }

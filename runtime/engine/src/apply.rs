@@ -189,7 +189,10 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         }
         Fact::SiteRollbackStarted { site } => rollback_started(state, site, active),
         Fact::SiteRolledBack { site } => set_phase(state, site, SitePhase::RolledBack),
-        Fact::SiteRollbackFailed { site, .. } => set_phase(state, site, SitePhase::RollbackFailed),
+        Fact::SiteRollbackFailed { site, why } => {
+            set_phase(state, site, SitePhase::RollbackFailed);
+            site_mut(state, site).not_back = Some(why.clone());
+        }
         Fact::Paused { .. } => state.clock.paused_at = Some(at),
         Fact::Continued { .. } => continued(state, at),
         Fact::Approved { wave, site, .. } => approved(state, wave.as_ref(), site.as_ref()),
@@ -746,6 +749,7 @@ fn rollback_started(state: &mut State, name: &SiteName, active: DurationMs) {
     site.asked = None;
     site.limit_since = active;
     site.command_retry = Retry::default();
+    site.not_back = None;
 }
 
 fn unpaused(state: &mut State, at: Timestamp) {

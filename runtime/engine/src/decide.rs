@@ -394,13 +394,12 @@ fn observed(state: &State, now: Timestamp, observation: &Observation) -> Vec<Fac
 }
 
 fn lost(state: &State, now: Timestamp, name: &ClusterName, detail: &str) -> Vec<Fact> {
-    let Some(cluster) = state
-        .clusters
-        .get(name)
-        .filter(|cluster| cluster.lost.is_none())
-    else {
+    let Some(cluster) = state.clusters.get(name) else {
         return Vec::new();
     };
+    if state.unreachable(name).is_some() {
+        return Vec::new();
+    }
     let last = cluster
         .seen
         .as_ref()

@@ -61,10 +61,10 @@ pub fn explain(state: &State, now: Timestamp) -> Vec<Waiting> {
                 who: Who::Site(name.clone()),
                 on,
             });
-        } else if let (Next::Wait(on, _), false) = (
-            site::unwatched(state, name, now),
-            site.phase == SitePhase::Done,
-        ) {
+        } else if let Next::Wait(on, _) = site::unwatched(state, name, now)
+            // One that is done only keeps its wave waiting, unless nobody knows how it is.
+            && (site.phase != SitePhase::Done || matches!(on, WaitingOn::Unreachable { .. }))
+        {
             all.push(Waiting {
                 who: Who::Site(name.clone()),
                 on,
@@ -79,27 +79,53 @@ pub fn explain(state: &State, now: Timestamp) -> Vec<Waiting> {
     all
 }
 
+/// What has to come from outside before anything moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A person has to do something.
+    Person,
+    /// Clusters that do not answer have to come back.
+    Cluster,
+}
+
 /// Whether nothing moves until a person does something.
 pub fn needs_person(state: &State, now: Timestamp) -> bool {
+    needs(state, now) == Some(Need::Person)
+}
+
+/// What has to come from outside before anything moves; none while something does.
+pub fn needs(state: &State, now: Timestamp) -> Option<Need> {
     if state.end().is_some() {
-        return false;
+        return None;
     }
     if state.held.is_some() || state.clock.paused() {
-        return true;
+        return Some(Need::Person);
     }
     if !state.outstanding.is_empty() || !state.consultations.is_empty() {
-        return false;
+        return None;
     }
     let waiting = explain(state, now);
-    let people = waiting.iter().filter(|w| w.on.needs_person()).count();
-    let others = waiting.iter().filter(|w| {
-        let follows = matches!(
-            w.on,
-            WaitingOn::Wave { .. } | WaitingOn::Places { .. } | WaitingOn::Sites { .. }
-        );
-        !w.on.needs_person() && !follows
-    });
-    people > 0 && others.count() == 0
+    let mut need = None;
+    for waiting in &waiting {
+        match &waiting.on {
+            on if on.needs_person() => need = Some(Need::Person),
+            WaitingOn::Unreachable { .. } if !is_limited(state) => {
+                need = need.or(Some(Need::Cluster));
+            }
+            // What these wait for has a line of its own.
+            WaitingOn::Wave { .. } | WaitingOn::Places { .. } | WaitingOn::Sites { .. } => {}
+            _ => return None,
+        }
+    }
+    need
+}
+
+/// Whether a limit of time ends every wait, so that the rollout goes on in one way or another.
+fn is_limited(state: &State) -> bool {
+    let limits = &state.spec.policy.time_limits;
+    let on_the_way_back = matches!(state.phase, RolloutPhase::Stopping { .. });
+    let any = [limits.cluster, limits.wave, limits.rollout];
+    on_the_way_back || any.iter().any(Option::is_some)
 }
 
 impl fmt::Display for Who {

@@ -227,8 +227,8 @@ fn unsettled(
 
 fn lost(state: &State, site: &SiteState) -> Option<(ClusterName, alloc::string::String)> {
     site.clusters.iter().find_map(|name| {
-        let (_, detail) = state.cluster(name).lost.as_ref()?;
-        Some((name.clone(), detail.clone()))
+        let detail = state.unreachable(name)?;
+        Some((name.clone(), detail.into()))
     })
 }
 

@@ -204,6 +204,8 @@ pub struct SiteState {
     pub wave_soaked: bool,
     /// Why it failed.
     pub failure: Option<FailReason>,
+    /// What it waited for when it could not go back.
+    pub not_back: Option<String>,
     /// Largest number of nodes that ran the new release at once.
     pub exposed_nodes: u32,
 }
@@ -411,6 +413,16 @@ impl State {
     /// If the plan has no such cluster.
     pub fn cluster(&self, name: &ClusterName) -> &ClusterState {
         self.clusters.get(name).expect("the plan has this cluster")
+    }
+
+    /// What was tried when a cluster did not answer. None also while it has not been looked at
+    /// since its site changed: then it is not known whether it is still so.
+    pub fn unreachable(&self, name: &ClusterName) -> Option<&str> {
+        let cluster = self.cluster(name);
+        let (since, detail) = cluster.lost.as_ref()?;
+        let site = cluster.site.as_ref();
+        let fresh_after = site.map_or(Timestamp(0), |site| self.site(site).fresh_after);
+        (*since >= fresh_after).then_some(detail)
     }
 
     /// How it ended, if it has.

@@ -103,8 +103,10 @@ fn finish(state: &State) -> Next {
     };
     if lost.is_empty() {
         Next::Facts(alloc::vec![Fact::Finished { end }])
-    } else {
+    } else if lost.iter().all(|name| state.unreachable(name).is_some()) {
         Next::Wait(WaitingOn::Closing { clusters: lost }, None)
+    } else {
+        Next::Wait(WaitingOn::Observation { clusters: lost }, None)
     }
 }
 
@@ -390,8 +392,8 @@ fn lost(
     site: &SiteState,
 ) -> Option<(wavegate_model::ClusterName, alloc::string::String)> {
     site.clusters.iter().find_map(|name| {
-        let (_, detail) = state.cluster(name).lost.as_ref()?;
-        Some((name.clone(), detail.clone()))
+        let detail = state.unreachable(name)?;
+        Some((name.clone(), detail.into()))
     })
 }
 

@@ -177,6 +177,7 @@ async fn interrupted(stop: watch::Sender<bool>) {
 fn exit_of(outcome: &Outcome) -> Exit {
     match outcome {
         Outcome::Ended(end) => (*end).into(),
+        Outcome::Held(waiting) if waiting.iter().any(report::is_for_clusters) => Exit::Unreachable,
         Outcome::Held(_) | Outcome::Interrupted => Exit::Held,
     }
 }
