@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -27,16 +27,52 @@ pub fn fleet(policy: &str) -> Fleet {
              local: {{dir: clusters/{name}, frontDoor: \"{door}\"}}\n"
         )
     };
-    let head = "apiVersion: wavegate.dev/v1alpha1\nkind: Fleet\nmetadata: {name: demo}\nspec:\n  clusters:\n";
-    let clusters = cluster("eu-1", "canary", 4, eu) + &cluster("us-1", "main", 2, us);
-    fleet.write("fleet.yaml", &format!("{head}{clusters}"));
+    write_fleet(
+        &fleet,
+        &(cluster("eu-1", "canary", 4, eu) + &cluster("us-1", "main", 2, us)),
+    );
     fleet.write("policy.yaml", policy);
     fleet
 }
 
-/// The policy of [`fleet`]; `stage` is the first stage of the canary.
+/// The same with pairs: 2 nodes in each half of the first, and 1 of the second. Blue serves.
+pub fn pairs(policy: &str) -> Fleet {
+    let fleet = Fleet::quickstart();
+    let [eu, us, _] = fleet.doors();
+    let mut clusters = String::new();
+    for (site, tier, nodes, door) in [("eu-1", "canary", 2, eu), ("us-1", "main", 1, us)] {
+        for (role, standby) in [("blue", false), ("green", true)] {
+            clusters += &format!(
+                "    - name: {site}-{role}\n      labels: {{tier: {tier}, site: {site}, role: {role}}}\n      \
+                 nodes: {nodes}\n      driver: local\n      \
+                 local: {{dir: clusters/{site}-{role}, frontDoor: \"{door}\", standby: {standby}}}\n"
+            );
+        }
+    }
+    write_fleet(&fleet, &clusters);
+    let labels = "spec:\n  siteBy: site\n  roleBy: role\n";
+    fleet.write("policy.yaml", &policy.replacen("spec:\n", labels, 1));
+    fleet
+}
+
+fn write_fleet(fleet: &Fleet, clusters: &str) {
+    let head = "apiVersion: wavegate.dev/v1alpha1\nkind: Fleet\nmetadata: {name: demo}\nspec:\n  clusters:\n";
+    fleet.write("fleet.yaml", &format!("{head}{clusters}"));
+}
+
+/// The policy of [`fleet`] by canary, whose first stage this is.
 pub fn policy(stage: &str) -> String {
-    POLICY.replace("@STAGE@", stage)
+    let strategy = format!(
+        "    plugin: {{shipped: canary}}\n    config: {{stages: [{stage}, {{nodes: 50%, wait: 100ms}}]}}"
+    );
+    policy_with(&strategy, "size: 1, maxUnavailable: 1")
+}
+
+/// The policy of [`fleet`] with this strategy and this batch.
+pub fn policy_with(strategy: &str, batch: &str) -> String {
+    POLICY
+        .replace("@STRATEGY@", strategy)
+        .replace("@BATCH@", batch)
 }
 
 /// The limits are far away: a busy machine must not fail a rollout.
@@ -53,7 +89,7 @@ spec:
       clusters: {labels: {tier: main}}
       siteSoak: 100ms
       soak: 100ms
-  batch: {size: 1, maxUnavailable: 1}
+  batch: {@BATCH@}
   timeLimits:
     batchProgress: {after: 60s, then: fail}
     cluster: {after: 5m, then: fail}
@@ -62,11 +98,7 @@ spec:
     then: rollBackTouched
     rollback: {batch: 1, maxUnavailable: 1, maxParallelSites: 2, progress: 60s}
   strategy:
-    plugin: {shipped: canary}
-    config:
-      stages:
-        - @STAGE@
-        - {nodes: 50%, wait: 100ms}
+@STRATEGY@
   gates:
     - name: success
       plugin: {shipped: probe}
@@ -155,6 +187,14 @@ pub fn node_commands(facts: &[Value]) -> Vec<(String, u64, u64)> {
     facts.iter().filter_map(change).collect()
 }
 
+/// How many commands change traffic.
+pub fn traffic_commands(facts: &[Value]) -> usize {
+    let changes = facts
+        .iter()
+        .filter(|fact| fact["fact"]["command-issued"]["effect"]["change"]["traffic"].is_object());
+    changes.count()
+}
+
 /// Every question to a gate has its answer, unless the host went away in between.
 ///
 /// # Panics
@@ -189,14 +229,22 @@ pub fn assert_no_verdict_is_lost(facts: &[Value]) {
 /// A slot of a cluster, as its supervisor left it.
 #[derive(Clone, Debug)]
 pub struct SlotSeen {
+    /// Its cluster.
+    pub cluster: String,
+    /// Its folder.
+    pub folder: PathBuf,
     /// Name of the node.
     pub node: String,
     /// How many nodes this slot has had.
     pub starts: u64,
     /// Version of the release.
     pub version: String,
+    /// The release as its supervisor was given it.
+    pub release: Value,
     /// `running` and so on.
     pub phase: String,
+    /// Process of the supervisor.
+    pub supervisor: Option<u64>,
     /// Process of the service.
     pub service: Option<u64>,
 }
@@ -204,10 +252,9 @@ pub struct SlotSeen {
 /// All slots of the fleet's clusters.
 pub fn slots(fleet: &Fleet) -> Vec<SlotSeen> {
     let mut slots = Vec::new();
-    for cluster in ["eu-1", "us-1"] {
-        let folder = fleet
-            .documents()
-            .join(format!("clusters/{cluster}/shop/slots"));
+    let clusters = std::fs::read_dir(fleet.documents().join("clusters"));
+    for cluster in clusters.expect("the fleet has clusters").flatten() {
+        let folder = cluster.path().join("shop/slots");
         let entries = std::fs::read_dir(&folder).expect("the cluster has slots");
         for entry in entries.flatten() {
             let Ok(text) = std::fs::read(entry.path().join("state.json")) else {
@@ -216,15 +263,71 @@ pub fn slots(fleet: &Fleet) -> Vec<SlotSeen> {
             let state: Value = serde_json::from_slice(&text).expect("a state is JSON");
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             slots.push(SlotSeen {
+                cluster: cluster.file_name().to_string_lossy().into_owned(),
+                folder: entry.path(),
                 node: text(&state["node"]),
                 starts: state["sequence"].as_u64().unwrap_or_default(),
                 version: text(&state["release"]["version"]),
                 phase: text(&state["phase"]),
+                release: state["release"].clone(),
+                supervisor: state["supervisor"]["pid"].as_u64(),
                 service: state["service"]["pid"].as_u64(),
             });
         }
     }
     slots
+}
+
+/// The rollout is done, with all that its sites serve on 2.0.
+///
+/// # Panics
+/// If it is not.
+#[track_caller]
+pub fn assert_done(fleet: &Fleet) {
+    let status = status(fleet);
+    assert_eq!(status["phase"], "done");
+    let sites = status["sites"].as_object().expect("the status has sites");
+    assert_eq!(sites.len(), 2, "{status}");
+    for (name, site) in sites {
+        assert_eq!(site["phase"], "done", "{name}: {site}");
+        assert_eq!(site["traffic_permille"], 1000, "{name}: {site}");
+    }
+}
+
+/// So many nodes of these versions run and nothing else, each with the service of its slot, and
+/// so many nodes were ever started.
+///
+/// # Panics
+/// If it is otherwise.
+#[track_caller]
+pub fn assert_runs(fleet: &Fleet, nodes: &[(&str, usize)], starts: u64) {
+    let slots = slots(fleet);
+    let started: u64 = slots.iter().map(|slot| slot.starts).sum();
+    assert_eq!(started, starts, "nodes ever started, {slots:#?}");
+    let running = slots.iter().filter(|slot| slot.phase == "running");
+    let mut known: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+    for slot in running {
+        let service = slot.service.and_then(|pid| u32::try_from(pid).ok());
+        let of_version = known.entry(slot.version.clone()).or_default();
+        of_version.insert(service.expect("a node that runs has a service"));
+    }
+    let counts: Vec<(&str, usize)> = known
+        .iter()
+        .map(|(version, pids)| (version.as_str(), pids.len()))
+        .collect();
+    assert_eq!(counts, nodes, "{slots:#?}");
+    assert_eq!(
+        services(fleet),
+        known,
+        "each service is the one of its slot"
+    );
+}
+
+/// Takes the fleet down, after which nothing of it runs.
+#[track_caller]
+pub fn assert_down(fleet: &Fleet) {
+    fleet.down();
+    fleet.assert_nothing_is_left();
 }
 
 /// The services that run, by version.

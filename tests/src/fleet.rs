@@ -5,18 +5,20 @@
 //! foreground whose lines a test can wait for; [`Load`] is `wrk` at one front door.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+pub use crate::load::{Answers, Load};
+pub use crate::running::{Done, Running};
+
 /// Far longer than anything takes that a test waits for, also on two busy cores: a test that runs
 /// into it has failed.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(180);
 
 /// The built binary: `WAVEGATE_BIN`, or the one beside the tests.
 pub fn binary() -> PathBuf {
@@ -37,13 +39,18 @@ pub fn binary() -> PathBuf {
 }
 
 /// Looks again and again until there is something, or the deadline passes.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_for_told(&|| what.to_owned(), look)
+}
+
+/// The same, with words that are made when it did not come.
+pub fn wait_for_told<T>(what: &dyn Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "{what} did not come");
+        assert!(Instant::now() < deadline, "{} did not come", what());
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
@@ -82,55 +89,6 @@ fn ports() -> u16 {
         .map(|step| FIRST + (this.wrapping_mul(37).wrapping_add(step)) % TRIPLES * 3)
         .find(|base| (0..3).all(|site| free(base + site)))
         .expect("three ports in a row are free")
-}
-
-/// How a command ended.
-#[derive(Debug)]
-pub struct Done {
-    /// Exit code; none if a signal ended it.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-}
-
-impl Done {
-    /// Itself, if it ended with this exit code.
-    ///
-    /// # Panics
-    /// If it did not.
-    #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
-        assert_eq!(
-            self.code,
-            Some(code),
-            "stdout:\n{}\nstderr:\n{}",
-            self.out,
-            self.err
-        );
-        self
-    }
-
-    /// The lines of standard output as JSON.
-    ///
-    /// # Panics
-    /// If one is not an object with a `version`.
-    #[track_caller]
-    pub fn json(&self) -> Vec<serde_json::Value> {
-        json_lines(self.out.lines())
-    }
-}
-
-#[track_caller]
-fn json_lines<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<serde_json::Value> {
-    let parse = |line: &str| {
-        let value: serde_json::Value =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert!(value["version"].is_u64(), "no version in {line}");
-        value
-    };
-    lines.map(parse).collect()
 }
 
 /// A folder with documents of the quickstart, whose processes end with it.
@@ -357,274 +315,3 @@ spec:
   strategy:
 @STRATEGY@
 ";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
-    Out,
-    Err,
-}
-
-/// A command whose lines come while it runs. It is killed when it is dropped.
-#[derive(Debug)]
-pub struct Running {
-    child: Child,
-    lines: Receiver<(Stream, String)>,
-    out: Vec<String>,
-    err: Vec<String>,
-}
-
-impl Running {
-    /// Starts a command; its standard streams must be pipes.
-    pub fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().expect("the binary can be started");
-        let (send, lines) = channel();
-        let err_send = send.clone();
-        let out = child.stdout.take().expect("it is a pipe");
-        let err = child.stderr.take().expect("it is a pipe");
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                // A test that does not listen any more needs no lines.
-                let _ = send.send((Stream::Out, line));
-            }
-        });
-        std::thread::spawn(move || {
-            for line in BufReader::new(err).lines().map_while(Result::ok) {
-                let _ = err_send.send((Stream::Err, line));
-            }
-        });
-        Self {
-            child,
-            lines,
-            out: Vec::new(),
-            err: Vec::new(),
-        }
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id()).ok();
-        let pid = pid.and_then(rustix::process::Pid::from_raw);
-        rustix::process::kill_process(pid.expect("a process has an id"), signal)
-            .expect("it has not been waited for");
-    }
-
-    /// Waits for a line, on either stream, that contains this, and returns it.
-    ///
-    /// # Panics
-    /// If it ends before, or the deadline passes.
-    #[track_caller]
-    pub fn line(&mut self, part: &str) -> String {
-        let seen = self.out.iter().chain(&self.err);
-        if let Some(line) = seen.into_iter().find(|line| line.contains(part)) {
-            return line.clone();
-        }
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            match self.lines.recv_timeout(left(deadline)) {
-                Ok(line) => {
-                    let text = self.keep(line);
-                    if text.contains(part) {
-                        return text;
-                    }
-                }
-                Err(_) => panic!(
-                    "no line with `{part}`; stdout:\n{}\nstderr:\n{}",
-                    self.out.join("\n"),
-                    self.err.join("\n")
-                ),
-            }
-        }
-    }
-
-    fn keep(&mut self, (stream, line): (Stream, String)) -> String {
-        match stream {
-            Stream::Out => self.out.push(line.clone()),
-            Stream::Err => self.err.push(line.clone()),
-        }
-        line
-    }
-
-    /// Waits for its end.
-    ///
-    /// # Panics
-    /// If the deadline passes.
-    #[track_caller]
-    pub fn end(mut self) -> Done {
-        let deadline = Instant::now() + DEADLINE;
-        // Processes that it leaves behind have streams of their own, so these end with it.
-        loop {
-            match self.lines.recv_timeout(left(deadline)) {
-                Ok(line) => {
-                    self.keep(line);
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!(
-                    "it did not end; stdout:\n{}\nstderr:\n{}",
-                    self.out.join("\n"),
-                    self.err.join("\n")
-                ),
-            }
-        }
-        let status = self.child.wait().expect("it is our child");
-        let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect();
-        Done {
-            code: status.code(),
-            out: text(&self.out),
-            err: text(&self.err),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended, unless the test failed or wants it gone.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
-}
-
-/// `wrk` at one front door, at some hundred requests a second at most.
-#[derive(Debug)]
-pub struct Load {
-    running: Running,
-    started: Instant,
-}
-
-/// What a load generator saw.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answers {
-    /// Answers by the first digits of the release's digest (`none` if no node answered) and by
-    /// status.
-    pub counts: BTreeMap<(String, u16), u64>,
-    /// Connections that failed, and requests without an answer in time.
-    pub errors: u64,
-    /// How long it ran.
-    pub seconds: f64,
-}
-
-impl Answers {
-    /// All answers.
-    pub fn total(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    /// Answers that were not good, and requests without any.
-    pub fn lost(&self) -> u64 {
-        let bad = self
-            .counts
-            .iter()
-            .filter(|((_, status), _)| !(200..300).contains(status));
-        bad.map(|(_, count)| count).sum::<u64>() + self.errors
-    }
-
-    /// Answers of a release, by the first digits of its digest.
-    pub fn of(&self, release: &str) -> u64 {
-        let of = self.counts.iter().filter(|((name, _), _)| name == release);
-        of.map(|(_, count)| count).sum()
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(mut self, other: Self) -> Self {
-        for (key, count) in other.counts {
-            *self.counts.entry(key).or_default() += count;
-        }
-        self.errors += other.errors;
-        self.seconds = self.seconds.max(other.seconds);
-        self
-    }
-}
-
-/// Counts answers, and waits a little before each request: the machine is busy with the fleet.
-const WRK_SCRIPT: &str = r#"
-counts = {}
-local threads = {}
-function setup(thread) table.insert(threads, thread) end
-function delay() return 20 end
-function response(status, headers, body)
-  local key = (headers["x-wavegate-release"] or "none") .. " " .. status
-  counts[key] = (counts[key] or 0) + 1
-end
-function done(summary, latency, requests)
-  for _, thread in ipairs(threads) do
-    for key, count in pairs(thread:get("counts")) do print("answers " .. key .. " " .. count) end
-  end
-  local e = summary.errors
-  print("errors " .. (e.connect + e.read + e.write + e.timeout))
-end
-"#;
-
-impl Load {
-    /// Starts it, with a script in the fleet's folder.
-    ///
-    /// # Panics
-    /// If `wrk` is not installed.
-    pub fn start(fleet: &Fleet, door: SocketAddr) -> Self {
-        // Each its own: one that is just being written is no script.
-        let script = fleet.folder().join(format!("count-{}.lua", door.port()));
-        std::fs::write(&script, WRK_SCRIPT).expect("the folder can be written");
-        let mut command = Command::new("wrk");
-        command
-            // It is told to stop long before this ends.
-            .args(["-t1", "-c4", "-d600s", "--timeout", "5s", "-s"])
-            .arg(&script)
-            .arg(format!("http://{door}/"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let version = Command::new("wrk").arg("-v").output();
-        assert!(
-            version.is_ok(),
-            "the load generator wrk is missing: install the package `wrk`"
-        );
-        let started = Instant::now();
-        let running = Running::start(command);
-        Self { running, started }
-    }
-
-    /// One at each of the front doors.
-    pub fn everywhere(fleet: &Fleet) -> Vec<Self> {
-        let doors = fleet.doors();
-        doors.map(|door| Self::start(fleet, door)).into()
-    }
-
-    /// Stops it, and says what it saw.
-    #[track_caller]
-    pub fn stop(self) -> Answers {
-        self.running.signal(rustix::process::Signal::INT);
-        let seconds = self.started.elapsed().as_secs_f64();
-        let done = self.running.end().expect(0);
-        let mut answers = Answers {
-            seconds,
-            ..Answers::default()
-        };
-        let mut told = false;
-        for line in done.out.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let number = |word: &str| word.parse::<u64>().expect("wrk's script prints numbers");
-            match words.as_slice() {
-                ["answers", release, status, count] => {
-                    let status = status.parse().expect("a status is a number");
-                    let key = ((*release).to_owned(), status);
-                    answers.counts.insert(key, number(count));
-                }
-                ["errors", count] => {
-                    answers.errors = number(count);
-                    told = true;
-                }
-                _ => {}
-            }
-        }
-        assert!(told, "wrk told nothing:\n{}\n{}", done.out, done.err);
-        answers
-    }
-}

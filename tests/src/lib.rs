@@ -4,3 +4,7 @@ pub mod crash_support;
 pub mod fleet;
 pub mod guests;
 pub mod isolation;
+pub mod load;
+pub mod running;
+pub mod shop;
+pub mod stories;

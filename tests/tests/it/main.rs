@@ -6,3 +6,7 @@ mod crash;
 mod e2e;
 mod guide;
 mod isolation;
+mod kills;
+mod rollback;
+mod strategies;
+mod unreachable;
