@@ -74,6 +74,23 @@ fn local_blocks(documents: &Documents, resolved: &ResolvedRollout) -> Result<()>
     }
 }
 
+/// A folder of the release that is not there is told before a node misses it.
+fn release_folder(documents: &Documents, resolved: &ResolvedRollout) -> Result<()> {
+    if !resolved.clusters.iter().any(|c| c.driver == LOCAL) {
+        return Ok(());
+    }
+    match Artifact::of(&resolved.release).map(|artifact| artifact.folder) {
+        Ok(Some(folder)) if !folder.is_dir() => {
+            let place = Location::Artifact(resolved.release_name.clone(), LOCAL.to_owned());
+            let message = format!("the folder {} is not there", folder.display());
+            let hint = "`folder` is relative to the document".to_owned();
+            let problem = documents.problem_at(&place, message, Some(hint));
+            Err(invalid(problem.into()))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Diagnostics are told as they are, then the command fails with exit code 2.
 pub(crate) fn invalid(problems: Diagnostics) -> Failure {
     output::say(problems.render(colour()).trim_end());
@@ -127,6 +144,7 @@ pub(crate) fn names(documents: &Documents, wanted: &[String]) -> Result<Vec<Stri
 pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> Result<Prepared> {
     let mut resolved = documents.resolve(name).map_err(invalid)?;
     make_absolute(&mut resolved)?;
+    release_folder(documents, &resolved)?;
     let base = resolved.folders.policy.clone();
     let policy = &resolved.policy;
 
@@ -388,6 +406,11 @@ pub(crate) fn release_absolute(release: &mut wavegate_model::Release, folder: &P
             && (text.starts_with("./") || text.starts_with("../"))
         {
             *program = absolute(folder, text)?.into();
+        }
+        if let Some(path) = value.pointer_mut("/folder")
+            && let Some(text) = path.as_str()
+        {
+            *path = absolute(folder, text)?.into();
         }
         *artifact = value.to_string();
     }

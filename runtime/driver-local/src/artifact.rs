@@ -4,7 +4,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 use wavegate_model::{Cluster, DurationMs, Release};
 
@@ -23,12 +23,16 @@ pub struct Connection {
     /// Set up without traffic, as the idle cluster of a pair.
     #[serde(default)]
     pub standby: bool,
+    /// Where the site's front door gives its metrics, if it does.
+    #[serde(default)]
+    pub front_door_metrics: Option<SocketAddr>,
 }
 
 /// How to run a release: a command template and how to tell that it serves.
 ///
-/// In the command and in values of the environment, `{port}`, `{node}`, `{cluster}`, `{dir}`
-/// (the node's own folder) and `{version}` are filled in; other braces stay as they are.
+/// In the command, in values of the environment and in files, `{port}`, `{node}`, `{cluster}`,
+/// `{dir}` (the node's own folder), `{folder}` and `{version}` are filled in; other braces stay as
+/// they are.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Artifact {
@@ -37,6 +41,13 @@ pub struct Artifact {
     /// Environment, besides the little that every process needs.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Folder of the release, absolute: what it serves or is made of. The driver only looks
+    /// whether it is there.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// Files that are written into the node's own folder before it starts, by path.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
     /// How to ask whether it serves.
     #[serde(default)]
     pub health: Health,
@@ -115,6 +126,11 @@ pub enum DrainSignal {
     Usr2,
 }
 
+/// Files of one node: a configuration and what it includes. Each is in every record of the release.
+const FILES_MAX: usize = 32;
+/// Bytes of all of them: a hundred pages of configuration. More belongs into the folder.
+const FILE_BYTES_MAX: usize = 256 << 10;
+
 /// A document says something to this driver that it cannot use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadDocument {
@@ -170,11 +186,22 @@ impl Connection {
         if connection.dir.as_os_str().is_empty() {
             return Err(bad("`dir` is empty".to_owned()));
         }
-        match connection.front_door {
-            Some(address) if !address.ip().is_loopback() => Err(bad(format!(
-                "`frontDoor` must be a loopback address, not {address}"
-            ))),
-            Some(_) | None => Ok(connection),
+        for (field, address) in [
+            ("frontDoor", connection.front_door),
+            ("frontDoorMetrics", connection.front_door_metrics),
+        ] {
+            if let Some(open) = address.filter(|address| !address.ip().is_loopback()) {
+                return Err(bad(format!(
+                    "`{field}` must be a loopback address, not {open}"
+                )));
+            }
+        }
+        match (connection.front_door, connection.front_door_metrics) {
+            (None, Some(_)) => Err(bad("`frontDoorMetrics` needs a `frontDoor`".to_owned())),
+            (door, metrics) if door.is_some() && door == metrics => Err(bad(
+                "`frontDoorMetrics` needs an address of its own".to_owned(),
+            )),
+            (Some(_) | None, _) => Ok(connection),
         }
     }
 
@@ -203,6 +230,18 @@ impl Artifact {
                 artifact.health.path
             )));
         }
+        if let Some(path) = artifact.files.keys().find(|path| !is_below(path)) {
+            return Err(bad(format!(
+                "`files` has `{path}`, which is no path below the node's folder"
+            )));
+        }
+        let bytes: usize = artifact.files.values().map(String::len).sum();
+        if artifact.files.len() > FILES_MAX || bytes > FILE_BYTES_MAX {
+            return Err(bad(format!(
+                "`files` has {} files of {bytes} bytes together; {FILES_MAX} and {FILE_BYTES_MAX} are the limits (hint: `folder` may hold any number)",
+                artifact.files.len()
+            )));
+        }
         Ok(artifact)
     }
 
@@ -212,6 +251,14 @@ impl Artifact {
     }
 }
 
+/// Whether a path stays below the folder that it is taken against.
+fn is_below(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    !path.is_empty()
+        && !path.ends_with('/')
+        && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
 /// What is filled into a template.
 #[derive(Clone, Debug)]
 pub(crate) struct Placeholders<'a> {
@@ -219,6 +266,8 @@ pub(crate) struct Placeholders<'a> {
     pub(crate) node: &'a str,
     pub(crate) cluster: &'a str,
     pub(crate) dir: &'a str,
+    /// Of the release; stays as it is written if the release has none.
+    pub(crate) folder: &'a str,
     pub(crate) version: &'a str,
 }
 
@@ -231,6 +280,7 @@ impl Placeholders<'_> {
             ("{node}", self.node),
             ("{cluster}", self.cluster),
             ("{dir}", self.dir),
+            ("{folder}", self.folder),
             ("{version}", self.version),
         ];
         let mut filled = String::with_capacity(template.len());
@@ -261,11 +311,12 @@ mod tests {
             node: "{port}",
             cluster: "c",
             dir: "/d",
+            folder: "/f",
             version: "1",
         };
         assert_eq!(
-            values.fill("--port={port} {node} {\"a\":1} {dir}/{version} {cluster} {x"),
-            "--port=8080 {port} {\"a\":1} /d/1 c {x"
+            values.fill("--port={port} {node} {\"a\":1} {dir}/{version} {cluster} {folder} {x"),
+            "--port=8080 {port} {\"a\":1} /d/1 c /f {x"
         );
     }
 
@@ -278,26 +329,57 @@ mod tests {
             driver: crate::NAME.to_owned(),
             connection: connection.to_owned(),
         };
-        assert!(Connection::of(&cluster(r#"{"dir":"x","frontDoor":"127.0.0.1:80"}"#)).is_ok());
+        for good in [
+            r#"{"dir":"x","frontDoor":"127.0.0.1:80"}"#,
+            r#"{"dir":"x","frontDoor":"127.0.0.1:80","frontDoorMetrics":"[::1]:80"}"#,
+        ] {
+            assert!(Connection::of(&cluster(good)).is_ok(), "{good}");
+        }
         for bad in [
             "",
             "{}",
             r#"{"dir":""}"#,
             r#"{"dir":"x","frontDoor":"0.0.0.0:80"}"#,
             r#"{"dir":"x","y":1}"#,
+            r#"{"dir":"x","frontDoorMetrics":"127.0.0.1:80"}"#,
+            r#"{"dir":"x","frontDoor":"127.0.0.1:80","frontDoorMetrics":"127.0.0.1:80"}"#,
+            r#"{"dir":"x","frontDoor":"127.0.0.1:80","frontDoorMetrics":"10.0.0.1:81"}"#,
         ] {
             assert!(Connection::of(&cluster(bad)).is_err(), "{bad}");
         }
     }
 
-    #[test]
-    fn durations_read_as_in_every_document() {
-        let release = |block: &str| Release {
+    fn release(block: &str) -> Release {
+        Release {
             version: "1".to_owned(),
             digest: wavegate_model::Digest::from_sha256(&[0; 32]),
             reversal: wavegate_model::release::Reversal::Possible,
             artifacts: BTreeMap::from([(crate::NAME.to_owned(), block.to_owned())]),
+        }
+    }
+
+    #[test]
+    fn files_stay_in_the_folder_of_their_node_and_are_few() {
+        let files = |files: &str| {
+            let block = format!(r#"{{"command":["x"],"files":{files}}}"#);
+            Artifact::of(&release(&block)).map_err(|error| error.to_string())
         };
+        let good = files(r#"{"nginx.conf":"listen {port};","conf.d/a.conf":""}"#);
+        assert_eq!(good.map(|artifact| artifact.files.len()), Ok(2));
+        for bad in ["", "/etc/passwd", "../a", "a/../../b", "./a", "a/"] {
+            let refused = files(&format!(r#"{{"{bad}":""}}"#)).expect_err(bad);
+            assert!(refused.contains(&format!("`{bad}`")), "{refused}");
+        }
+        let many: BTreeMap<String, &str> = (0..=FILES_MAX).map(|n| (n.to_string(), "")).collect();
+        let many = serde_json::to_string(&many).expect("it is JSON");
+        assert!(files(&many).is_err());
+        let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(FILE_BYTES_MAX + 1));
+        let refused = files(&large).expect_err("it is too large");
+        assert!(refused.contains("hint: `folder`"), "{refused}");
+    }
+
+    #[test]
+    fn durations_read_as_in_every_document() {
         let good = r#"{"command":["x"],"health":{"timeout":"1500ms","start":"1m"},"drain":{"timeout":"2s"}}"#;
         let artifact = Artifact::of(&release(good)).expect("it is valid");
         assert_eq!(artifact.health.timeout_ms, 1500);

@@ -28,6 +28,7 @@ const RED_CHECKS_MAX: u32 = 3;
 pub(crate) struct DoorAt {
     pub(crate) dir: PathBuf,
     pub(crate) listen: SocketAddr,
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 impl DoorAt {
@@ -314,6 +315,15 @@ impl Service {
         ensured
             .map(Some)
             .map_err(|e| self.failed("reach the front door of its site", e))
+    }
+
+    /// Has the site's front door give its metrics as the documents say.
+    pub(crate) async fn give_metrics(&self) -> Result<(), DriverError> {
+        let (Some(at), Some(door)) = (&self.door, self.door().await?) else {
+            return Ok(());
+        };
+        let given = door.set_metrics(at.metrics).await;
+        given.map_err(|e| self.failed("open the metrics of the front door of its site", e))
     }
 
     /// Tells the front door which nodes serve, if it knows otherwise and if that is for this

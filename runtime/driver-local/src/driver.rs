@@ -208,10 +208,11 @@ impl Attached {
         Ok(attached)
     }
 
-    /// Starts the front doors that do not run.
+    /// Starts the front doors that do not run, and their metrics.
     pub(crate) async fn ensure_doors(&self) -> Result<(), DriverError> {
         for service in self.services.values() {
             service.door().await?;
+            service.give_metrics().await?;
         }
         Ok(())
     }
@@ -234,19 +235,26 @@ fn door_of(
         let Some(listen) = connection.front_door else {
             continue;
         };
-        let differs = door.as_ref().is_some_and(|door| door.listen != listen);
-        if differs {
-            let detail =
-                format!("`frontDoor` {listen} is not that of the other clusters of the site");
+        let metrics = connection.front_door_metrics;
+        let differs = match &door {
+            Some(door) if door.listen != listen => Some(format!("`frontDoor` {listen}")),
+            Some(door) if door.metrics != metrics => Some(match metrics {
+                Some(metrics) => format!("`frontDoorMetrics` {metrics}"),
+                None => "`frontDoorMetrics`, of which it has none,".to_owned(),
+            }),
+            Some(_) | None => None,
+        };
+        if let Some(what) = differs {
             let error = BadDocument::Connection {
                 cluster: cluster.name.to_string(),
-                detail,
+                detail: format!("{what} is not that of the other clusters of the site"),
             };
             return Err(bad_document(&cluster.name, &error));
         }
         door = Some(DoorAt {
             dir: PathBuf::new(),
             listen,
+            metrics,
         });
     }
     let dir = named_dir.or(first_dir);
@@ -299,6 +307,11 @@ impl Driver for LocalDriver {
                 // A cluster that is away now may come back; it shows when it is observed.
                 if service.folder.check_present().is_ok() {
                     service.door().await?;
+                    // Nobody should have to go without a way back because of them: gates that
+                    // miss them hold.
+                    if let Err(error) = service.give_metrics().await {
+                        tracing::warn!(%error, "a front door gives no metrics");
+                    }
                 }
             }
             self.remember(&scope.rollout, Arc::new(attached));

@@ -272,13 +272,23 @@ impl Node {
 
     fn spawn(&self) -> Result<Child, Refusal> {
         let dir = self.work.to_string_lossy();
+        let folder = match &self.artifact.folder {
+            Some(folder) if !folder.is_dir() => {
+                let detail = format!("the folder {} of the release is missing", folder.display());
+                return Err(Refusal::Failed(detail));
+            }
+            Some(folder) => folder.to_string_lossy(),
+            None => "{folder}".into(),
+        };
         let values = Placeholders {
             port: self.state.port,
             node: &self.state.node,
             cluster: self.folder.cluster.as_str(),
             dir: &dir,
+            folder: &folder,
             version: &self.state.release.version,
         };
+        self.write_files(&values)?;
         let mut words = self.artifact.command.iter().map(|word| values.fill(word));
         let program = words.next().unwrap_or_default();
         let open = |name: &str| {
@@ -310,6 +320,21 @@ impl Node {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| Refusal::Failed(format!("cannot start `{program}`: {error}")))
+    }
+
+    /// Writes the files of the release, anew at each start: the port is another one.
+    fn write_files(&self, values: &Placeholders<'_>) -> Result<(), Refusal> {
+        for (path, text) in &self.artifact.files {
+            let path = self.work.join(path);
+            let written = path
+                .parent()
+                .map_or(Ok(()), fs::create_dir_all)
+                .and_then(|()| fs::write(&path, values.fill(text)));
+            written.map_err(|error| {
+                Refusal::Failed(format!("cannot write {}: {error}", path.display()))
+            })?;
+        }
+        Ok(())
     }
 
     async fn supervise(mut self, mut child: Child, listener: UnixListener) -> io::Result<ExitCode> {

@@ -69,6 +69,12 @@ pub(crate) const LOCAL_CONNECTION: Shape = Shape::of(
             "false",
             "It gets no traffic when the fleet is set up, as the idle cluster of a pair.",
         ),
+        optional(
+            "frontDoorMetrics",
+            Kind::Text,
+            "Address on which the front door gives its counts to Prometheus, at `/metrics`; the \
+             clusters of a site name the same.",
+        ),
     ]],
 );
 
@@ -116,14 +122,26 @@ pub(crate) const LOCAL_ARTIFACT: Shape = Shape::of(
         required(
             "command",
             Kind::List(1, &Kind::Text),
-            "Program and arguments; `{port}`, `{node}`, `{cluster}`, `{dir}` and `{version}` are \
-             filled in.",
+            "Program and arguments; `{port}`, `{node}`, `{cluster}`, `{dir}`, `{folder}` and \
+             `{version}` are filled in.",
         ),
         defaulted(
             "env",
             Kind::Texts,
             "{}",
-            "Environment, besides the little that every process gets.",
+            "Environment, besides the little that every process gets; filled in, too.",
+        ),
+        optional(
+            "folder",
+            Kind::Text,
+            "What the release serves or is made of, relative to the document; `{folder}` stands \
+             for it.",
+        ),
+        defaulted(
+            "files",
+            Kind::Texts,
+            "{}",
+            "Texts by path, filled in and written into the node's own folder before each start.",
         ),
         optional(
             "health",

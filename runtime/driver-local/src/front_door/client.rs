@@ -159,6 +159,20 @@ impl FrontDoor {
             .await
     }
 
+    /// Gives its metrics on this address, on none any more if there is none. With port 0 it takes
+    /// any free port; [`FrontDoor::status`] says which. It does so again after a restart.
+    pub async fn set_metrics(&self, listen: Option<SocketAddr>) -> Result<(), FrontDoorError> {
+        if let Some(open) = listen.filter(|listen| !listen.ip().is_loopback()) {
+            return Err(FrontDoorError::NotLoopback(open));
+        }
+        self.call(
+            wire::SET_METRICS,
+            &wire::SetMetrics { listen },
+            CALL_TIME_MAX,
+        )
+        .await
+    }
+
     /// What it is doing.
     pub async fn status(&self) -> Result<FrontDoorStatus, FrontDoorError> {
         self.call(wire::STATUS, &(), CALL_TIME_MAX).await

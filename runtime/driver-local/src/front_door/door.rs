@@ -1,14 +1,17 @@
 //! What the process knows, and every way to change it.
 
+use super::metrics::{self, Metrics};
 use super::pool::Node;
 use super::state::{self, StateError, Stored};
-use super::stats::{Outcome, Stats};
+use super::stats::{Counts, Outcome, Stats};
 use super::table::{Table, Turns};
 use super::wire::{self, Refusal};
 use super::{BackendRole, BackendStatus, FrontDoorStatus};
 use arc_swap::ArcSwap;
+use hyper::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +35,8 @@ pub(super) struct Door {
     /// Taken out, with requests in flight.
     leaving: Mutex<Vec<Arc<Node>>>,
     stats: Mutex<Stats>,
+    /// Held while it changes, so that two hosts do not open two.
+    pub(super) metrics: tokio::sync::Mutex<Option<Metrics>>,
     pub(super) diverted: AtomicU64,
     pub(super) unrouted: AtomicU64,
     pub(super) rechosen: AtomicU64,
@@ -59,6 +64,7 @@ impl Door {
             stored: tokio::sync::Mutex::new(stored),
             leaving: Mutex::default(),
             stats: Mutex::default(),
+            metrics: tokio::sync::Mutex::default(),
             diverted: AtomicU64::new(0),
             unrouted: AtomicU64::new(0),
             rechosen: AtomicU64::new(0),
@@ -71,12 +77,18 @@ impl Door {
         target: &(ClusterName, Digest),
         latency: Duration,
         outcome: Outcome,
+        status: Option<StatusCode>,
     ) {
-        lock(&self.stats).record(target, now(), latency, outcome);
+        lock(&self.stats).record(target, now(), latency, outcome, status);
+    }
+
+    /// What every series counted since the process started.
+    pub(super) fn counts(&self) -> BTreeMap<(ClusterName, Digest), Counts> {
+        lock(&self.stats).counts()
     }
 
     /// Changes the state: on disk first, then in the table, in one step.
-    async fn change(
+    pub(super) async fn change(
         &self,
         change: impl FnOnce(&mut Stored) -> Result<(), Refusal> + Send,
     ) -> Result<(), Refusal> {
@@ -253,6 +265,7 @@ impl Door {
     }
 
     async fn status(&self) -> FrontDoorStatus {
+        let metrics = self.metrics.lock().await.as_ref().map(Metrics::listen);
         // Waits for a change that is under way, so that split and stamps belong together.
         let stored = self.stored.lock().await;
         let table = self.table.load();
@@ -272,6 +285,7 @@ impl Door {
         FrontDoorStatus {
             pid: std::process::id(),
             listen: self.listen,
+            metrics,
             split: stored.split.clone(),
             stamps: stored.stamps.clone(),
             backends: backends.collect(),
@@ -291,7 +305,7 @@ impl Door {
 
     /// Answers one control request.
     pub(super) async fn steer(
-        &self,
+        self: &Arc<Self>,
         path: &str,
         body: &[u8],
         stop: &watch::Sender<bool>,
@@ -301,6 +315,10 @@ impl Door {
             wire::DRAIN => answer(self.drain(read(body)?).await?),
             wire::SET_SPLIT => answer(self.set_split(read(body)?).await?),
             wire::FENCE => answer(self.fence(read(body)?).await?),
+            wire::SET_METRICS => {
+                let wire::SetMetrics { listen } = read(body)?;
+                answer(metrics::set(self, listen).await?)
+            }
             wire::STATUS => answer(self.status().await),
             wire::TOTALS => answer(lock(&self.stats).totals()),
             wire::STATS => {

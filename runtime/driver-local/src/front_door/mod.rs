@@ -19,6 +19,9 @@
 //! socket `dir/ctl`. It outlives the host; killed and started again, it goes on with the split
 //! and the nodes in `dir/state.json`. Counts are not kept: they start again with the process.
 //!
+//! Its counts are there for Prometheus too, on an address of their own ([`FrontDoor::set_metrics`]):
+//! the site's requests have all paths of the other one to themselves.
+//!
 //! Splits carry a stamp per cluster. Older stamps than the last are refused, and so are all of an
 //! epoch below the fence that a new owner sets with [`FrontDoor::fence`].
 //!
@@ -26,6 +29,7 @@
 
 mod client;
 mod door;
+mod metrics;
 mod pool;
 mod process;
 mod proxy;
@@ -71,6 +75,8 @@ pub struct FrontDoorStatus {
     pub pid: u32,
     /// Where it takes requests.
     pub listen: SocketAddr,
+    /// Where it gives its metrics, if it does.
+    pub metrics: Option<SocketAddr>,
     /// The split that it follows; empty before the first.
     pub split: Split,
     /// The last stamp per cluster that it accepted with a split.
@@ -192,6 +198,14 @@ pub enum FrontDoorError {
         in_flight: usize,
         /// How long it waited.
         timeout: Duration,
+    },
+    /// It cannot give its metrics there; it goes on as it was.
+    #[error("the front door cannot give its metrics on {listen}: {detail}")]
+    NoMetrics {
+        /// Where it should.
+        listen: SocketAddr,
+        /// Why not.
+        detail: String,
     },
     /// Its state could not be written; nothing changed.
     #[error("the front door could not write its state: {0}")]

@@ -173,10 +173,18 @@ pub(super) async fn serve(
     let address = data
         .local_addr()
         .map_err(|error| ProcessError::Listen(wanted, error))?;
+    let metrics = stored.metrics;
     let door = Arc::new(Door::open(dir.to_owned(), address, stored)?);
+    // Requests go on without them; whoever wants them says so again, and is told why not.
+    if let Some(listen) = metrics
+        && let Err(refusal) = super::metrics::set(&door, Some(listen)).await
+    {
+        tracing::warn!(?refusal, "the metrics are not given");
+    }
     let control =
         bind_ctl(dir).map_err(|error| ProcessError::Io("open the control socket", error))?;
-    server::serve(door, data, control, stop).await;
+    server::serve(Arc::clone(&door), data, control, stop).await;
+    super::metrics::close(&door).await;
     // What is left is removed by the next one.
     drop(fs::remove_file(ctl_path(dir)));
     Ok(())

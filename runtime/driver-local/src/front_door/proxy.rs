@@ -114,14 +114,14 @@ async fn pass_on(
                 "the node gave no answer in time\n",
             ),
         };
-        record.finish(Outcome::Failed);
+        record.lost();
         return Passed::Answered(named(failure, &node.backend.node, &node.backend.release));
     }
     if retired {
         record.discard();
         return Passed::TableChanged(request);
     }
-    record.finish(Outcome::Failed);
+    record.lost();
     Passed::Answered(plain(
         StatusCode::BAD_GATEWAY,
         "no node of the release takes connections\n",
@@ -302,12 +302,11 @@ impl Drop for Streamed {
             self.in_flight.node().put_back(connection);
         }
         // A client that leaves in the middle of a body had its answer.
-        let outcome = if self.end == End::Broken {
-            Outcome::Failed
+        if self.end == End::Broken {
+            self.record.lost();
         } else {
-            self.record.outcome_of_head
-        };
-        self.record.finish(outcome);
+            self.record.answered();
+        }
     }
 }
 
@@ -317,7 +316,8 @@ struct Record {
     target: (ClusterName, Digest),
     arrived: Instant,
     latency: Option<Duration>,
-    outcome_of_head: Outcome,
+    /// Of the answer's head, when it came.
+    status: Option<StatusCode>,
     open: bool,
 }
 
@@ -329,24 +329,36 @@ impl Record {
             target,
             arrived,
             latency: None,
-            outcome_of_head: Outcome::Failed,
+            status: None,
             open: true,
         }
     }
 
     fn head_came(&mut self, status: StatusCode) {
         self.latency = Some(self.arrived.elapsed());
-        self.outcome_of_head = if status.is_server_error() {
-            Outcome::Failed
-        } else {
-            Outcome::Good
+        self.status = Some(status);
+    }
+
+    /// A whole answer went through, or as much of it as its client wanted.
+    fn answered(&mut self) {
+        let outcome = match self.status {
+            Some(status) if !status.is_server_error() => Outcome::Good,
+            Some(_) | None => Outcome::Failed,
         };
+        self.finish(outcome);
+    }
+
+    /// There was no answer, or it broke off.
+    fn lost(&mut self) {
+        self.status = None;
+        self.finish(Outcome::Failed);
     }
 
     fn finish(&mut self, outcome: Outcome) {
         if std::mem::take(&mut self.open) {
             let latency = self.latency.unwrap_or_else(|| self.arrived.elapsed());
-            self.door.record(&self.target, latency, outcome);
+            self.door
+                .record(&self.target, latency, outcome, self.status);
         }
     }
 
@@ -369,7 +381,7 @@ impl Drop for Record {
         if self.open && self.arrived.elapsed() < PATIENCE_MIN {
             self.forget();
         } else {
-            self.finish(Outcome::Failed);
+            self.lost();
         }
     }
 }

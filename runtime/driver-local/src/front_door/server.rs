@@ -186,7 +186,7 @@ async fn serve_control(
 }
 
 /// No files left, most likely: a rest, so that others can give theirs back.
-async fn rest_after(error: &io::Error) {
+pub(super) async fn rest_after(error: &io::Error) {
     tracing::warn!(%error, "cannot accept a connection");
     tokio::time::sleep(Duration::from_millis(50)).await;
 }

@@ -20,6 +20,9 @@ pub(super) struct Stored {
     pub(super) version: u32,
     /// Where it listened last; none before the first start.
     pub(super) listen: Option<SocketAddr>,
+    /// Where it gives its metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) metrics: Option<SocketAddr>,
     /// Empty before the first split.
     pub(super) split: Split,
     /// The last stamp per cluster.
@@ -36,6 +39,7 @@ impl Default for Stored {
         Self {
             version: VERSION,
             listen: None,
+            metrics: None,
             split,
             stamps,
             fences,

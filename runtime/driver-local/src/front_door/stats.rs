@@ -6,8 +6,12 @@
 //! Latencies are kept in classes of equal ratio, 16 to the doubling, so a quantile is off by at
 //! most half a class: 2.2 %. Only classes that occur take memory, so a series costs at most 8
 //! bytes a request, and at most the number of classes in each bucket.
+//!
+//! Beside that, each series has counts from the start of the process, for whoever collects them:
+//! by class of status, and by duration.
 
 use super::Totals;
+use hyper::StatusCode;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use wavegate_model::evidence::Requests;
@@ -24,6 +28,14 @@ const CLASSES: f64 = 16.0;
 /// The lowest class begins here; what is faster counts as this.
 const LOWEST_MS: f64 = 0.05;
 
+/// Upper ends of the durations that are counted from the start, in seconds: what Prometheus'
+/// own libraries take, two more for services that are faster, and the longest wait for an answer.
+pub(super) const DURATIONS_S: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// Names of the classes of status. A request without a whole answer has none.
+pub(super) const STATUSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -36,10 +48,22 @@ pub(super) struct Stats {
     series: BTreeMap<(ClusterName, Digest), Series>,
 }
 
+/// What a series counted since the process started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Counts {
+    /// In the order of [`STATUSES`].
+    pub(super) statuses: [u64; STATUSES.len()],
+    /// Not cumulative, in the order of [`DURATIONS_S`]; the last is for all that took longer.
+    pub(super) durations: [u64; DURATIONS_S.len() + 1],
+    /// Of all requests.
+    pub(super) seconds: f64,
+}
+
 #[derive(Default)]
 struct Series {
     total: u64,
     failed: u64,
+    counts: Counts,
     last: Timestamp,
     buckets: VecDeque<Bucket>,
 }
@@ -59,6 +83,7 @@ impl Stats {
         now: Timestamp,
         latency: Duration,
         outcome: Outcome,
+        status: Option<StatusCode>,
     ) {
         if !self.series.contains_key(target) {
             self.make_room();
@@ -66,6 +91,7 @@ impl Stats {
         }
         if let Some(series) = self.series.get_mut(target) {
             series.record(now, class_of(latency), outcome);
+            series.counts.add(latency, status);
         }
     }
 
@@ -94,6 +120,14 @@ impl Stats {
             .unwrap_or_default()
     }
 
+    /// The counts of every series.
+    pub(super) fn counts(&self) -> BTreeMap<(ClusterName, Digest), Counts> {
+        let counts = self.series.iter();
+        counts
+            .map(|(target, series)| (target.clone(), series.counts.clone()))
+            .collect()
+    }
+
     pub(super) fn totals(&self) -> Vec<Totals> {
         let totals = self
             .series
@@ -105,6 +139,18 @@ impl Stats {
                 failed: series.failed,
             });
         totals.collect()
+    }
+}
+
+impl Counts {
+    fn add(&mut self, latency: Duration, status: Option<StatusCode>) {
+        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+        // A node may answer with a status that is none; the line is closed to it then.
+        self.statuses[if class < STATUSES.len() { class } else { 0 }] += 1;
+        let seconds = latency.as_secs_f64();
+        let duration = DURATIONS_S.partition_point(|end| *end < seconds);
+        self.durations[duration] += 1;
+        self.seconds += seconds;
     }
 }
 
@@ -223,6 +269,7 @@ mod tests {
                 Timestamp(10_000),
                 Duration::from_millis(ms),
                 Outcome::Good,
+                Some(StatusCode::OK),
             );
         }
         let found = stats.since(&target(), Timestamp(0));
@@ -238,10 +285,33 @@ mod tests {
     }
 
     #[test]
+    fn counts_from_the_start_are_by_status_and_by_duration() {
+        let mut stats = Stats::default();
+        for (ms, status) in [(1, 200), (2, 404), (30_001, 599), (40, 999)] {
+            let latency = Duration::from_millis(ms);
+            let status = StatusCode::from_u16(status).ok();
+            stats.record(&target(), Timestamp(0), latency, Outcome::Good, status);
+        }
+        let at = Timestamp(3_600_000);
+        stats.record(&target(), at, Duration::ZERO, Outcome::Failed, None);
+        let counts = stats.counts().remove(&target()).unwrap();
+        assert_eq!(counts.statuses, [2, 0, 1, 0, 1, 1]);
+        let mut durations = [0; DURATIONS_S.len() + 1];
+        durations[0] = 2;
+        durations[1] = 1;
+        durations[5] = 1;
+        durations[DURATIONS_S.len()] = 1;
+        assert_eq!(counts.durations, durations);
+        assert!((counts.seconds - 30.044).abs() < 1e-9);
+    }
+
+    #[test]
     fn nothing_from_before_the_window_counts() {
         let mut stats = Stats::default();
-        let mut at =
-            |ms, outcome| stats.record(&target(), Timestamp(ms), Duration::from_millis(5), outcome);
+        let mut at = |ms, outcome| {
+            let latency = Duration::from_millis(5);
+            stats.record(&target(), Timestamp(ms), latency, outcome, None);
+        };
         at(1000, Outcome::Failed);
         at(1249, Outcome::Failed);
         at(1250, Outcome::Failed);
@@ -270,6 +340,7 @@ mod tests {
                 Timestamp(second * 1000),
                 Duration::from_millis(5),
                 Outcome::Good,
+                None,
             );
         }
         assert_eq!(stats.since(&target(), Timestamp(0)).total, 15 * 60);
@@ -281,7 +352,8 @@ mod tests {
                 ClusterName::new(format!("c{n}")),
                 Digest::from_sha256(&[1; 32]),
             );
-            stats.record(&target, Timestamp(4_000_000), Duration::ZERO, Outcome::Good);
+            let at = Timestamp(4_000_000);
+            stats.record(&target, at, Duration::ZERO, Outcome::Good, None);
         }
         assert_eq!(stats.totals().len(), SERIES_MAX);
     }
@@ -289,13 +361,9 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_keeps_the_buckets_sorted() {
         let mut stats = Stats::default();
-        stats.record(&target(), Timestamp(100_000), Duration::ZERO, Outcome::Good);
-        stats.record(
-            &target(),
-            Timestamp(50_000),
-            Duration::ZERO,
-            Outcome::Failed,
-        );
+        for at in [Timestamp(100_000), Timestamp(50_000)] {
+            stats.record(&target(), at, Duration::ZERO, Outcome::Good, None);
+        }
         assert_eq!(stats.since(&target(), Timestamp(90_000)).total, 2);
     }
 }

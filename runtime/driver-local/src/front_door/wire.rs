@@ -2,6 +2,7 @@
 
 use super::{Backend, FrontDoorError};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use wavegate_model::observation::Stamp;
@@ -17,6 +18,7 @@ pub(super) const FENCE: &str = "/fence";
 pub(super) const STATUS: &str = "/status";
 pub(super) const STATS: &str = "/stats";
 pub(super) const TOTALS: &str = "/totals";
+pub(super) const SET_METRICS: &str = "/set-metrics";
 pub(super) const STOP: &str = "/stop";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +43,11 @@ pub(super) struct SetSplit {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Fence {
     pub(super) epochs: Vec<(ClusterName, Epoch)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SetMetrics {
+    pub(super) listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,6 +85,10 @@ pub(super) enum Refusal {
     NotPersisted {
         detail: String,
     },
+    NoMetrics {
+        listen: SocketAddr,
+        detail: String,
+    },
     NotUnderstood {
         detail: String,
     },
@@ -107,6 +118,7 @@ impl Refusal {
                 timeout: Duration::from_millis(timeout_ms),
             },
             Self::NotPersisted { detail } => FrontDoorError::NotPersisted(detail),
+            Self::NoMetrics { listen, detail } => FrontDoorError::NoMetrics { listen, detail },
             Self::NotUnderstood { detail } => FrontDoorError::Unreachable {
                 dir: dir.to_owned(),
                 detail,

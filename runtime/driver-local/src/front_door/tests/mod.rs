@@ -1,5 +1,6 @@
 //! The front door against real nodes on loopback.
 
+mod metrics;
 mod process;
 mod requests;
 mod steering;
