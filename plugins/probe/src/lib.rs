@@ -107,16 +107,13 @@ impl Gate for Probe {
             let reason = "no cluster runs the new release yet, so there is nothing to probe";
             return Ok(Evaluation::hold(reason, ()));
         }
-        // All questions first: a host that collects them needs fewer rounds.
-        let answers: Vec<_> = call
-            .updated
-            .iter()
-            .map(|cluster| evidence.summary(SLOT, &cluster.name, Cohort::New, config.window.get()))
-            .collect();
+        let names: Vec<String> = call.updated.iter().map(|it| it.name.clone()).collect();
+        let window = config.window.get();
+        let answers = evidence.summaries(SLOT, &names, Cohort::New, window)?;
         let mut findings = Vec::new();
         let mut clusters = Vec::new();
         for (cluster, answer) in call.updated.iter().zip(answers) {
-            let found = judge(config, &cluster.name, &answer?);
+            let found = judge(config, &cluster.name, &answer);
             let verdict = worst(found.iter().map(|finding| finding.measurement.verdict));
             clusters.push(ClusterVerdict {
                 cluster: cluster.name.clone(),

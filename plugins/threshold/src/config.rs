@@ -19,6 +19,7 @@ pub struct Config {
     pub(crate) on_no_data: OnNoData,
     #[serde(default)]
     pub(crate) per_cluster: bool,
+    pub(crate) cluster_label: Option<String>,
     #[serde(default = "default_name")]
     pub(crate) name: String,
     #[serde(default)]
@@ -74,6 +75,11 @@ impl Config {
         query
     }
 
+    /// Whether each updated cluster has a verdict of its own.
+    pub(crate) fn tells_clusters_apart(&self) -> bool {
+        self.per_cluster || self.cluster_label.is_some()
+    }
+
     /// What the schema cannot say.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -88,6 +94,11 @@ impl Config {
         }
         if self.window.is_some_and(|window| window.get() == 0) {
             add("/window", "must be longer than nothing".to_owned());
+        }
+        if self.per_cluster && self.cluster_label.is_some() {
+            let text = "perCluster asks once for each cluster, clusterLabel once for all of them; \
+                        choose one";
+            add("/clusterLabel", text.to_owned());
         }
         match (self.window, self.step) {
             (None, Some(_)) => add("/step", "a step needs a window".to_owned()),

@@ -7,6 +7,8 @@
 
 mod config;
 
+use std::collections::BTreeMap;
+
 use wavegate_sdk::units::number;
 use wavegate_sdk::{
     About, ClusterVerdict, Evaluation, Evidence, Failure, Gate, GateAbout, GateCall, GateCluster,
@@ -61,7 +63,7 @@ impl Gate for Threshold {
             let reason = format!("the phase {} is not known to this version", call.phase);
             return Ok(Evaluation::hold(reason, ()));
         }
-        let subjects: Vec<Option<&GateCluster>> = match config.per_cluster {
+        let subjects: Vec<Option<&GateCluster>> = match config.tells_clusters_apart() {
             true => call.updated.iter().map(Some).collect(),
             false => vec![None],
         };
@@ -69,16 +71,15 @@ impl Gate for Threshold {
             let reason = "no cluster runs the new release yet, so there is nothing to ask for";
             return Ok(Evaluation::hold(reason, ()));
         }
-        // All questions first: a host that collects them needs fewer rounds.
-        let answers: Vec<_> = subjects
-            .iter()
-            .map(|cluster| ask(call, config, *cluster, evidence))
-            .collect();
+        let answers = match &config.cluster_label {
+            Some(label) => by_label(label, &subjects, ask(call, config, &[None], evidence)?),
+            None => ask(call, config, &subjects, evidence)?,
+        };
         let mut findings = Vec::new();
         let mut clusters = Vec::new();
         for (cluster, answer) in subjects.iter().zip(answers) {
             let name = cluster.map_or("", |cluster| cluster.name.as_str());
-            let found = judge(config, name, &answer?);
+            let found = judge(config, name, &answer);
             if cluster.is_some() {
                 let verdict = worst(found.iter().map(|finding| finding.measurement.verdict));
                 clusters.push(ClusterVerdict {
@@ -97,17 +98,42 @@ impl Gate for Threshold {
     }
 }
 
+/// Asks for each of these, all at once.
 fn ask(
     call: &GateCall,
     config: &Config,
-    cluster: Option<&GateCluster>,
+    clusters: &[Option<&GateCluster>],
     evidence: &impl Evidence,
-) -> Result<Vec<Series>, Failure> {
-    let query = config.query(&call.release, cluster);
+) -> Result<Vec<Vec<Series>>, Failure> {
+    let queries: Vec<String> = clusters
+        .iter()
+        .map(|cluster| config.query(&call.release, *cluster))
+        .collect();
     match config.window {
-        Some(window) => evidence.range(SLOT, &query, window.get(), config.step_ms(window)),
-        None => evidence.instant(SLOT, &query),
+        Some(window) => evidence.ranges(SLOT, &queries, window.get(), config.step_ms(window)),
+        None => evidence.instants(SLOT, &queries),
     }
+}
+
+/// The series of each cluster, told by a label. Those of clusters that are not updated are left
+/// out: a query rarely knows who is.
+fn by_label(
+    label: &str,
+    clusters: &[Option<&GateCluster>],
+    answers: Vec<Vec<Series>>,
+) -> Vec<Vec<Series>> {
+    let mut of_cluster: BTreeMap<String, Vec<Series>> = BTreeMap::new();
+    for series in answers.into_iter().flatten() {
+        let value = series.labels.iter().find(|(name, _)| name == label);
+        if let Some((_, value)) = value.cloned() {
+            of_cluster.entry(value).or_default().push(series);
+        }
+    }
+    clusters
+        .iter()
+        .map(|cluster| cluster.and_then(|it| of_cluster.remove(&it.name)))
+        .map(Option::unwrap_or_default)
+        .collect()
 }
 
 /// A measurement, and the sentence that says how it stands to its limit.

@@ -148,3 +148,47 @@ fn it_describes_its_slot() {
     assert_eq!(about.about.name, "threshold");
     assert_eq!(about.slots[0].kind, "metrics");
 }
+
+#[test]
+fn a_label_tells_the_clusters_of_one_answer_apart() {
+    let named = |cluster: &str, value: f64| Series {
+        labels: vec![("site".to_owned(), cluster.to_owned())],
+        ..series(&[value])
+    };
+    let answer = vec![
+        named("b", 1.0),
+        named("elsewhere", 9.0),
+        named("a", 6.0),
+        named("b", 2.0),
+    ];
+    let recorded = Recorded::new().instant(SLOT, "q", Ok(answer));
+    let config = r#"{"query":"q","max":5,"clusterLabel":"site"}"#;
+    let evaluation = GateRun::<Threshold>::new(&["a", "b", "c"], config)
+        .evaluate(&recorded)
+        .expect("an answer");
+    assert_eq!(recorded.asked(), ["metrics instant q"]);
+    let verdicts: Vec<_> = evaluation
+        .clusters
+        .iter()
+        .map(|found| (found.cluster.as_str(), found.verdict))
+        .collect();
+    assert_eq!(
+        verdicts,
+        [
+            ("a", Verdict::Fail),
+            ("b", Verdict::Pass),
+            ("c", Verdict::Hold)
+        ]
+    );
+    assert_eq!(evaluation.measurements[1].value, Some(2.0));
+}
+
+#[test]
+fn clusters_are_told_apart_in_one_way() {
+    let both = r#"{"query":"q","max":5,"clusterLabel":"site","perCluster":true}"#;
+    let problems = GateRun::<Threshold>::problems(both);
+    assert_eq!(problems[0].pointer, "/clusterLabel");
+    let cluster = r#"{"query":"q{c=\"{{cluster}}\"}","max":5,"clusterLabel":"site"}"#;
+    let problems = GateRun::<Threshold>::problems(cluster);
+    assert_eq!(problems[0].pointer, "/query");
+}

@@ -1,22 +1,18 @@
-//! Asks plugins, fetches the evidence that gates want, and brings the answers back as inputs.
+//! Asks plugins, and brings their answers back as inputs.
 //!
-//! Evidence is never fetched inside a guest. A gate that asks for something it has not got ends
-//! its call; the answer is fetched and recorded here, and the gate runs again from the start
-//! with all answers so far.
+//! What gates want to know is fetched in `evidence`.
 
 use crate::Ports;
+use crate::evidence::{Asking, Recorded, rounds};
 use crate::record::{CONSULTATION, ConsultationRecord, blob, record};
 use crate::runner::Arrival;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use wavegate_engine::{Answer as EngineAnswer, Input, Spec};
 use wavegate_model::evidence::EvidenceScope;
-use wavegate_model::limits::EVIDENCE_ROUNDS_MAX;
 use wavegate_model::plugin::{GateCall, PluginState, SiteView};
-use wavegate_model::{
-    ConsultationId, Evidence, GateName, Generation, Query, SlotName, SourceName, Unavailable,
-};
+use wavegate_model::{ConsultationId, GateName, Generation, Unavailable};
 use wavegate_ports::journal::Blob;
 use wavegate_ports::plugins::{Answer, CallEnd, CallReport, PluginCall, Question};
 
@@ -121,8 +117,13 @@ pub(crate) fn gate(
     let since = Instant::now();
     tokio::spawn(async move {
         let mut blobs = Vec::new();
-        let (report, evidence, result) =
-            rounds(&ports, question.clone(), &policy.slots, &scope, &mut blobs).await;
+        let asking = Asking {
+            plugins: Arc::clone(&ports.plugins),
+            sources: Arc::clone(&ports.sources),
+            slots: policy.slots,
+            scope,
+        };
+        let (report, evidence, result) = rounds(asking, question.clone(), &mut blobs).await;
         let told = told(
             &ports,
             who,
@@ -159,75 +160,6 @@ fn scope(call: &GateCall) -> EvidenceScope {
             .map(|cluster| (cluster.name.clone(), cluster.baseline.clone()))
             .collect(),
     }
-}
-
-type GateResult = Result<wavegate_model::plugin::Evaluation, Unavailable>;
-type Recorded = Vec<(Query, wavegate_model::Digest)>;
-
-async fn rounds(
-    ports: &Ports,
-    mut question: PluginCall,
-    slots: &BTreeMap<SlotName, SourceName>,
-    scope: &EvidenceScope,
-    blobs: &mut Vec<Blob>,
-) -> (CallReport, Recorded, GateResult) {
-    let mut recorded = Recorded::new();
-    for _ in 0..=EVIDENCE_ROUNDS_MAX {
-        let report = ports.plugins.call(question.clone()).await;
-        match report.end.clone() {
-            CallEnd::Answered(Answer::Evaluate(evaluation)) => {
-                return (report, recorded, Ok(evaluation));
-            }
-            CallEnd::Answered(Answer::Outline(_) | Answer::Decide(_)) => {
-                let why = Unavailable::BadAnswer(wavegate_model::unavailable::BadAnswer::WrongKind);
-                return (report, recorded, Err(why));
-            }
-            CallEnd::Unavailable(why) => return (report, recorded, Err(why)),
-            CallEnd::NeedsEvidence(query) => match fetch(ports, slots, scope, &query).await {
-                Err(why) => return (report, recorded, Err(why)),
-                Ok(evidence) => {
-                    let bytes = serde_json::to_vec(&evidence)
-                        .expect("evidence is made of types that JSON can say");
-                    let blob = blob(bytes);
-                    recorded.push((query.clone(), blob.digest.clone()));
-                    blobs.push(blob);
-                    if let Question::Evaluate {
-                        evidence: known, ..
-                    } = &mut question.question
-                    {
-                        known.push((query, evidence));
-                    }
-                    if recorded.len() > usize::try_from(EVIDENCE_ROUNDS_MAX).unwrap_or(usize::MAX) {
-                        return (
-                            report,
-                            recorded,
-                            Err(Unavailable::TooManyRounds {
-                                limit: EVIDENCE_ROUNDS_MAX,
-                            }),
-                        );
-                    }
-                }
-            },
-        }
-    }
-    unreachable!("the loop ends when the gate has asked for evidence too often")
-}
-
-async fn fetch(
-    ports: &Ports,
-    slots: &BTreeMap<SlotName, SourceName>,
-    scope: &EvidenceScope,
-    query: &Query,
-) -> Result<Evidence, Unavailable> {
-    let slot = query.slot();
-    let source = slots
-        .get(slot)
-        .ok_or_else(|| Unavailable::NotGranted { slot: slot.clone() })?;
-    let fetched = ports.sources.fetch(source, query, scope).await;
-    fetched.map_err(|error| Unavailable::Source {
-        slot: slot.clone(),
-        message: error.to_string(),
-    })
 }
 
 #[expect(

@@ -11,6 +11,7 @@
 
 pub mod consult;
 pub mod effects;
+mod evidence;
 pub mod record;
 pub mod runner;
 pub mod watch;

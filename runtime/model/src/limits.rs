@@ -13,6 +13,9 @@ pub const EVIDENCE_ROUNDS_MAX: u32 = 16;
 /// No gate is asked more often: an evaluation takes milliseconds, and its evidence seconds.
 /// Documents refuse a shorter interval; the engine takes this one instead.
 pub const GATE_INTERVAL_MIN: DurationMs = DurationMs(100);
+/// Answers in one evaluation, however many rounds they come in: four for each cluster of the
+/// largest site. Measurements of many more clusters would not fit into an answer either.
+pub const EVIDENCE_QUERIES_MAX: u32 = 1024;
 /// Characters of a text of a guest that are kept: a line on a terminal, a few times over.
 pub const GUEST_TEXT_CHARS_MAX: usize = 500;
 /// Decisions in a row that leave nothing to carry out, before a strategy counts as stuck.

@@ -62,6 +62,14 @@ pub enum Unavailable {
         /// Rounds per evaluation.
         limit: u32,
     },
+    /// The gate asked more questions than an evaluation may.
+    #[error(
+        "the plugin asked for more than {limit} answers (hint: one query can answer for many clusters)"
+    )]
+    TooManyQueries {
+        /// Answers per evaluation.
+        limit: u32,
+    },
     /// A run with all answers asked for something else than the run before.
     #[error("the plugin is not deterministic: {detail}")]
     NonDeterministic {

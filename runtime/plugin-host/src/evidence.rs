@@ -4,7 +4,7 @@
 use crate::stop::Stop;
 use crate::text::clean_to;
 use std::collections::BTreeSet;
-use wavegate_model::limits::EVIDENCE_ROUNDS_MAX;
+use wavegate_model::limits::EVIDENCE_QUERIES_MAX;
 use wavegate_model::{Evidence, Query, SlotName, Unavailable};
 
 /// Bytes of a query or path: sources refuse longer ones, and each is journaled.
@@ -42,24 +42,35 @@ impl EvidenceBook {
 
     /// The recorded answer to a query.
     pub(crate) fn answer(&mut self, query: &Query) -> Result<&Evidence, Stop> {
-        let asked = u32::try_from(self.next).unwrap_or(u32::MAX);
-        let Some((recorded, evidence)) = self.answers.get(self.next) else {
-            if asked >= EVIDENCE_ROUNDS_MAX {
-                return Err(Stop::Unavailable(Unavailable::TooManyRounds {
-                    limit: EVIDENCE_ROUNDS_MAX,
-                }));
-            }
-            return Err(Stop::NeedsEvidence(query.clone()));
-        };
-        if recorded != query {
-            let detail = format!(
-                "question {} was another one in the run before",
-                asked.saturating_add(1)
-            );
+        let mut answers = self.answers(std::slice::from_ref(query))?;
+        Ok(answers.next().expect("as many answers as queries"))
+    }
+
+    /// The recorded answers to queries that are asked at once. If they are not there, the call
+    /// ends with all of them, so that they take one round.
+    pub(crate) fn answers(
+        &mut self,
+        queries: &[Query],
+    ) -> Result<impl Iterator<Item = &Evidence>, Stop> {
+        let end = self.next.saturating_add(queries.len());
+        let recorded = &self.answers[self.next..end.min(self.answers.len())];
+        let differs = |((recorded, _), query): (&(Query, Evidence), &Query)| recorded != query;
+        if let Some(place) = recorded.iter().zip(queries).position(differs) {
+            let number = self.next + place + 1;
+            let detail = format!("question {number} was another one in the run before");
             return Err(Stop::Unavailable(Unavailable::NonDeterministic { detail }));
         }
-        self.next += 1;
-        Ok(evidence)
+        let missing = &queries[recorded.len()..];
+        if missing.is_empty() {
+            self.next = end;
+            return Ok(recorded.iter().map(|(_, evidence)| evidence));
+        }
+        if u32::try_from(end).is_ok_and(|end| end <= EVIDENCE_QUERIES_MAX) {
+            return Err(Stop::NeedsEvidence(missing.to_vec()));
+        }
+        Err(Stop::Unavailable(Unavailable::TooManyQueries {
+            limit: EVIDENCE_QUERIES_MAX,
+        }))
     }
 
     /// Whether every answer was asked for again.

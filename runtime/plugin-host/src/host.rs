@@ -359,7 +359,7 @@ impl Shared {
                 let output = journal::output(&answer);
                 (CallEnd::Answered(answer), output)
             }
-            Err(Stop::NeedsEvidence(query)) => (CallEnd::NeedsEvidence(query), Vec::new()),
+            Err(Stop::NeedsEvidence(queries)) => (CallEnd::NeedsEvidence(queries), Vec::new()),
             Err(Stop::Unavailable(why)) => (CallEnd::Unavailable(why), Vec::new()),
         };
         CallReport {

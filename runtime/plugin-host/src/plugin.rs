@@ -16,7 +16,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Store};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::{About, PluginKind, Problem};
-use wavegate_model::{Digest, Unavailable};
+use wavegate_model::{Digest, SlotName, Unavailable};
 use wavegate_ports::plugins::{Answer, LoadedPlugin, Question};
 
 /// Components that are kept linked in memory: as many as the plugins of a large policy, a few
@@ -196,8 +196,10 @@ fn flat<T>(result: Result<Result<T, Unavailable>, Stop>) -> Result<T, Stop> {
 fn flatten<T>(ran: Ran<Result<T, Unavailable>>) -> Result<T, Unavailable> {
     flat(ran.result).map_err(|stop| match stop {
         Stop::Unavailable(why) => why,
-        Stop::NeedsEvidence(query) => Unavailable::NotGranted {
-            slot: query.slot().clone(),
+        Stop::NeedsEvidence(queries) => Unavailable::NotGranted {
+            slot: queries
+                .first()
+                .map_or_else(|| SlotName::new(""), |query| query.slot().clone()),
         },
     })
 }

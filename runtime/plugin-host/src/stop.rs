@@ -11,7 +11,7 @@ use wavegate_model::{Query, Unavailable};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {
     #[error("the gate needs evidence that it has not got")]
-    NeedsEvidence(Query),
+    NeedsEvidence(Vec<Query>),
     #[error(transparent)]
     Unavailable(Unavailable),
 }
@@ -29,7 +29,7 @@ impl Stop {
 /// limit, then what the guest did to itself.
 pub(crate) fn classify(error: &wasmtime::Error, data: &CallData, limits: &CallLimits) -> Stop {
     match error.downcast_ref::<Stop>() {
-        Some(Stop::NeedsEvidence(query)) => return Stop::NeedsEvidence(query.clone()),
+        Some(Stop::NeedsEvidence(queries)) => return Stop::NeedsEvidence(queries.clone()),
         Some(Stop::Unavailable(why)) => return Stop::Unavailable(why.clone()),
         None => {}
     }

@@ -167,8 +167,9 @@ pub enum Answer {
 pub enum CallEnd {
     /// With an answer.
     Answered(Answer),
-    /// The gate asked for evidence that it has not got; fetch it and call again.
-    NeedsEvidence(Query),
+    /// The gate asked for evidence that it has not got: at least one question, and all that it
+    /// asked at once. Fetch them, in this order, and call again.
+    NeedsEvidence(Vec<Query>),
     /// Without one.
     Unavailable(Unavailable),
 }

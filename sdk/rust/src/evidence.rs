@@ -39,6 +39,27 @@ pub trait Evidence {
         step_ms: u32,
     ) -> Result<Vec<Series>, Failure>;
 
+    /// Evaluates several queries now, in one round of evidence: a gate that asks them one by one
+    /// runs once more for each. The answers are in the order of the queries.
+    fn instants(&self, slot: &str, queries: &[String]) -> Result<Vec<Vec<Series>>, Failure> {
+        let answers = queries.iter().map(|query| self.instant(slot, query));
+        answers.collect()
+    }
+
+    /// The same over the last `window_ms`, every `step_ms`.
+    fn ranges(
+        &self,
+        slot: &str,
+        queries: &[String],
+        window_ms: u32,
+        step_ms: u32,
+    ) -> Result<Vec<Vec<Series>>, Failure> {
+        let answers = queries
+            .iter()
+            .map(|query| self.range(slot, query, window_ms, step_ms));
+        answers.collect()
+    }
+
     /// HTTP GET to a path below an address that the host holds.
     fn get(&self, slot: &str, path: &str) -> Result<Response, Failure>;
 
@@ -50,6 +71,21 @@ pub trait Evidence {
         cohort: Cohort,
         window_ms: u32,
     ) -> Result<ProbeSummary, Failure>;
+
+    /// The same for several clusters, in one round of evidence. The answers are in the order of
+    /// the clusters.
+    fn summaries(
+        &self,
+        slot: &str,
+        clusters: &[String],
+        cohort: Cohort,
+        window_ms: u32,
+    ) -> Result<Vec<ProbeSummary>, Failure> {
+        let answers = clusters
+            .iter()
+            .map(|cluster| self.summary(slot, cluster, cohort, window_ms));
+        answers.collect()
+    }
 }
 
 /// Evidence from the host. Functions that a gate does not call are not imported.
@@ -72,6 +108,20 @@ impl Evidence for HostEvidence {
         crate::bindings::gate::wavegate::plugin::metrics::range(slot, query, window_ms, step_ms)
     }
 
+    fn instants(&self, slot: &str, queries: &[String]) -> Result<Vec<Vec<Series>>, Failure> {
+        crate::bindings::gate::wavegate::plugin::metrics::instants(slot, queries)
+    }
+
+    fn ranges(
+        &self,
+        slot: &str,
+        queries: &[String],
+        window_ms: u32,
+        step_ms: u32,
+    ) -> Result<Vec<Vec<Series>>, Failure> {
+        crate::bindings::gate::wavegate::plugin::metrics::ranges(slot, queries, window_ms, step_ms)
+    }
+
     fn get(&self, slot: &str, path: &str) -> Result<Response, Failure> {
         crate::bindings::gate::wavegate::plugin::http::get(slot, path)
     }
@@ -86,6 +136,21 @@ impl Evidence for HostEvidence {
         crate::bindings::gate::wavegate::plugin::probes::summary(
             slot,
             cluster,
+            cohort.as_str(),
+            window_ms,
+        )
+    }
+
+    fn summaries(
+        &self,
+        slot: &str,
+        clusters: &[String],
+        cohort: Cohort,
+        window_ms: u32,
+    ) -> Result<Vec<ProbeSummary>, Failure> {
+        crate::bindings::gate::wavegate::plugin::probes::summaries(
+            slot,
+            clusters,
             cohort.as_str(),
             window_ms,
         )

@@ -15,8 +15,9 @@ use crate::{
 /// A gate judges one evaluation. Counting failures, budgets and repetitions is the host's
 /// work. What the gate knows it asks for through [`Evidence`]; where an answer is missing the
 /// host ends the call, fetches it, and starts the call again from the beginning, so a gate
-/// must ask the same questions when it is called with the same input. Ask for everything
-/// first and judge afterwards: that needs the fewest rounds.
+/// must ask the same questions when it is called with the same input. There are at most 16
+/// rounds; questions that are asked at once ([`Evidence::summaries`], [`Evidence::instants`],
+/// [`Evidence::ranges`]) take one, up to 1,024 answers in all.
 pub trait Gate {
     /// The configuration, read from the JSON that the policy holds.
     type Config: DeserializeOwned;

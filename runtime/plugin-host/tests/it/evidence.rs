@@ -2,7 +2,7 @@
 
 use crate::ask::{setup, unavailable};
 use wavegate_model::evidence::{ProbeSummary, Requests};
-use wavegate_model::limits::EVIDENCE_ROUNDS_MAX;
+use wavegate_model::limits::EVIDENCE_QUERIES_MAX;
 use wavegate_model::plugin::Verdict;
 use wavegate_model::{DurationMs, Evidence, Query, SlotName, Unavailable};
 use wavegate_ports::plugins::{Answer, CallEnd};
@@ -35,7 +35,7 @@ fn a_gate_runs_again_from_the_start_with_all_answers() {
     let gate = setup.gate("probe-gate");
     assert_eq!(
         setup.evaluate(&gate, Vec::new()).end,
-        CallEnd::NeedsEvidence(asked())
+        CallEnd::NeedsEvidence(vec![asked()])
     );
     for (total, failed, verdict) in [
         (0, 0, Verdict::Hold),
@@ -78,23 +78,16 @@ fn a_run_that_asks_for_something_else_is_not_believed() {
 fn evidence_has_an_end() {
     let setup = setup();
     let gate = setup.gate("endless-evidence");
-    for rounds in 0..EVIDENCE_ROUNDS_MAX {
-        let evidence = (0..rounds).map(|_| (asked(), answer(1, 0))).collect();
+    let answers = |count: u32| (0..count).map(|_| (asked(), answer(1, 0))).collect();
+    for count in [0, 1, EVIDENCE_QUERIES_MAX - 1] {
         assert_eq!(
-            setup.evaluate(&gate, evidence).end,
-            CallEnd::NeedsEvidence(asked())
+            setup.evaluate(&gate, answers(count)).end,
+            CallEnd::NeedsEvidence(vec![asked()])
         );
     }
-    let evidence = (0..EVIDENCE_ROUNDS_MAX)
-        .map(|_| (asked(), answer(1, 0)))
-        .collect();
-    let report = setup.evaluate(&gate, evidence);
-    assert_eq!(
-        unavailable(&report),
-        &Unavailable::TooManyRounds {
-            limit: EVIDENCE_ROUNDS_MAX
-        }
-    );
+    let report = setup.evaluate(&gate, answers(EVIDENCE_QUERIES_MAX));
+    let limit = EVIDENCE_QUERIES_MAX;
+    assert_eq!(unavailable(&report), &Unavailable::TooManyQueries { limit });
 }
 
 #[test]

@@ -4,9 +4,10 @@ use super::gate_world::wavegate::plugin::{http, metrics, probes};
 use super::strategy_world::wavegate::plugin::{log, types};
 use crate::call::CallData;
 use crate::evidence::{QUERY_BYTES_MAX, wrong_kind};
+use crate::stop::Stop;
 use types::Failure;
 use wavegate_model::evidence::{Requests, Series};
-use wavegate_model::{ClusterName, DurationMs, Evidence, Query};
+use wavegate_model::{ClusterName, DurationMs, Evidence, Query, SlotName};
 
 impl types::Host for CallData {}
 
@@ -61,9 +62,58 @@ impl metrics::Host for CallData {
             step,
         })
     }
+
+    fn instants(
+        &mut self,
+        slot: String,
+        queries: Vec<String>,
+    ) -> wasmtime::Result<Result<Vec<Vec<metrics::Series>>, Failure>> {
+        self.all_series(&slot, queries, |slot, query| Query::Instant { slot, query })
+    }
+
+    fn ranges(
+        &mut self,
+        slot: String,
+        queries: Vec<String>,
+        window_ms: u32,
+        step_ms: u32,
+    ) -> wasmtime::Result<Result<Vec<Vec<metrics::Series>>, Failure>> {
+        if step_ms == 0 {
+            return Ok(Err(refusal("step-ms is 0; it must be at least 1".into())));
+        }
+        self.all_series(&slot, queries, |slot, query| Query::Range {
+            slot,
+            query,
+            window: DurationMs(u64::from(window_ms)),
+            step: DurationMs(u64::from(step_ms)),
+        })
+    }
 }
 
 impl CallData {
+    /// The series of several queries of one slot that are asked at once.
+    fn all_series(
+        &mut self,
+        slot: &str,
+        queries: Vec<String>,
+        query: impl Fn(SlotName, String) -> Query,
+    ) -> wasmtime::Result<Result<Vec<Vec<metrics::Series>>, Failure>> {
+        let slot = self.book.slot(slot)?;
+        if let Some(refused) = queries.iter().find_map(|one| text("query", one).err()) {
+            return Ok(Err(refused));
+        }
+        let queries: Vec<Query> = queries
+            .into_iter()
+            .map(|one| query(slot.clone(), one))
+            .collect();
+        let answers = self.book.answers(&queries)?.zip(&queries);
+        let each = answers.map(|(evidence, query)| match evidence {
+            Evidence::Series(series) => Ok(series.iter().map(one_series).collect()),
+            Evidence::Http { .. } | Evidence::Probe(_) => Err(wrong_kind(query)),
+        });
+        Ok(Ok(each.collect::<Result<_, _>>()?))
+    }
+
     fn series(&mut self, query: &Query) -> wasmtime::Result<Result<Vec<metrics::Series>, Failure>> {
         match self.book.answer(query)? {
             Evidence::Series(series) => Ok(Ok(series.iter().map(one_series).collect())),
@@ -136,13 +186,45 @@ impl probes::Host for CallData {
             cohort,
             window,
         };
-        match self.book.answer(&query)? {
-            Evidence::Probe(summary) => Ok(Ok(probes::ProbeSummary {
-                checks: requests(&summary.checks),
-                traffic: requests(&summary.traffic),
-            })),
-            Evidence::Series(_) | Evidence::Http { .. } => Err(wrong_kind(&query).into()),
+        Ok(Ok(summary_of(self.book.answer(&query)?, &query)?))
+    }
+
+    fn summaries(
+        &mut self,
+        slot: String,
+        clusters: Vec<String>,
+        cohort: String,
+        window_ms: u32,
+    ) -> wasmtime::Result<Result<Vec<probes::ProbeSummary>, Failure>> {
+        let slot = self.book.slot(&slot)?;
+        let named = clusters.iter().map(|cluster| ("cluster", cluster));
+        for (what, value) in named.chain([("cohort", &cohort)]) {
+            if let Err(refused) = text(what, value) {
+                return Ok(Err(refused));
+            }
         }
+        let queries: Vec<Query> = clusters
+            .into_iter()
+            .map(|cluster| Query::Probe {
+                slot: slot.clone(),
+                cluster: ClusterName::new(cluster),
+                cohort: cohort.clone(),
+                window: DurationMs(u64::from(window_ms)),
+            })
+            .collect();
+        let answers = self.book.answers(&queries)?.zip(&queries);
+        let each = answers.map(|(evidence, query)| summary_of(evidence, query));
+        Ok(Ok(each.collect::<Result<_, _>>()?))
+    }
+}
+
+fn summary_of(evidence: &Evidence, query: &Query) -> Result<probes::ProbeSummary, Stop> {
+    match evidence {
+        Evidence::Probe(summary) => Ok(probes::ProbeSummary {
+            checks: requests(&summary.checks),
+            traffic: requests(&summary.traffic),
+        }),
+        Evidence::Series(_) | Evidence::Http { .. } => Err(wrong_kind(query)),
     }
 }
 
