@@ -77,7 +77,7 @@ pub fn ask(door: SocketAddr) -> String {
 
 /// Three free ports in a row. Tests of one process never get the same ones; the range lies below
 /// those that systems hand out and those that nodes take.
-fn ports() -> u16 {
+pub fn ports() -> u16 {
     const FIRST: u16 = 11_000;
     const TRIPLES: u16 = 2_900;
     static NEXT: AtomicU16 = AtomicU16::new(0);

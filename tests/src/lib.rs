@@ -5,6 +5,7 @@ pub mod fleet;
 pub mod guests;
 pub mod isolation;
 pub mod load;
+pub mod prometheus;
 pub mod running;
 pub mod shop;
 pub mod stories;

@@ -62,6 +62,12 @@ impl Answers {
 /// Counts answers, and waits a little before each request: the machine is busy with the fleet.
 const WRK_SCRIPT: &str = r#"
 counts = {}
+local paths = {@PATHS@}
+local turn = 0
+function request()
+  turn = turn % #paths + 1
+  return wrk.format("GET", paths[turn])
+end
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
 function delay() return 20 end
@@ -87,14 +93,28 @@ impl Load {
         Self::with(fleet, door, 4)
     }
 
+    /// Starts it on these paths, which each connection asks for in turn.
+    ///
+    /// # Panics
+    /// If `wrk` is not installed.
+    pub fn on_paths(fleet: &Fleet, door: SocketAddr, paths: &[&str]) -> Self {
+        Self::launch(fleet, door, 4, paths)
+    }
+
     /// Starts it with so many connections; each sends at most fifty requests a second.
     ///
     /// # Panics
     /// If `wrk` is not installed.
     pub fn with(fleet: &Fleet, door: SocketAddr, connections: u32) -> Self {
+        Self::launch(fleet, door, connections, &["/"])
+    }
+
+    fn launch(fleet: &Fleet, door: SocketAddr, connections: u32, paths: &[&str]) -> Self {
         // Each its own: one that is just being written is no script.
         let script = fleet.folder().join(format!("count-{}.lua", door.port()));
-        std::fs::write(&script, WRK_SCRIPT).expect("the folder can be written");
+        let paths: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
+        let text = WRK_SCRIPT.replace("@PATHS@", &paths.join(", "));
+        std::fs::write(&script, text).expect("the folder can be written");
         let mut command = Command::new("wrk");
         command
             // It is told to stop long before this ends.

@@ -27,6 +27,9 @@ const LOAD_GENERATOR: &str = "wrk";
 /// The metrics server that the tests of sources ask, from Debian.
 const METRICS_SERVER: &str = "prometheus";
 
+/// The web server that end-to-end tests have as nodes, from Debian.
+const WEB_SERVER: &str = "nginx";
+
 /// A compiler, a standard library's source and a linker for guests, from Debian, for machines
 /// where rustup cannot add the target.
 const GUEST_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
@@ -37,6 +40,7 @@ pub(crate) fn ensure(project: &Project) -> Result<()> {
     cargo_deny(project)?;
     on_path_or_debian(project, LOAD_GENERATOR)?;
     on_path_or_debian(project, METRICS_SERVER)?;
+    on_path_or_debian(project, WEB_SERVER)?;
     guest_compiler(project)
 }
 

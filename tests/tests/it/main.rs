@@ -7,6 +7,7 @@ mod e2e;
 mod guide;
 mod isolation;
 mod kills;
+mod prometheus;
 mod rollback;
 mod strategies;
 mod unreachable;
