@@ -134,6 +134,8 @@ fn set_up_anew(fleet: &Fleet, nodes: &[SlotSeen], version: &str) {
         std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut answer)
             .expect("it answers");
         assert!(answer.contains("started"), "{answer}");
+        // It outlives this function; somebody has to take note of its end.
+        std::thread::spawn(move || supervisor.wait());
     }
 }
 
