@@ -43,7 +43,7 @@ pub trait Evidence {
     /// runs once more for each. The answers are in the order of the queries.
     fn instants(&self, slot: &str, queries: &[String]) -> Result<Vec<Vec<Series>>, Failure> {
         let answers = queries.iter().map(|query| self.instant(slot, query));
-        answers.collect()
+        all_asked(answers)
     }
 
     /// The same over the last `window_ms`, every `step_ms`.
@@ -57,7 +57,7 @@ pub trait Evidence {
         let answers = queries
             .iter()
             .map(|query| self.range(slot, query, window_ms, step_ms));
-        answers.collect()
+        all_asked(answers)
     }
 
     /// HTTP GET to a path below an address that the host holds.
@@ -84,8 +84,14 @@ pub trait Evidence {
         let answers = clusters
             .iter()
             .map(|cluster| self.summary(slot, cluster, cohort, window_ms));
-        answers.collect()
+        all_asked(answers)
     }
+}
+
+/// All answers, or the first failure: whoever asks at once has asked everything by then.
+fn all_asked<A>(answers: impl Iterator<Item = Result<A, Failure>>) -> Result<Vec<A>, Failure> {
+    let answers: Vec<_> = answers.collect();
+    answers.into_iter().collect()
 }
 
 /// Evidence from the host. Functions that a gate does not call are not imported.
