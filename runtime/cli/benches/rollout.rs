@@ -24,6 +24,7 @@ use wavegate_model::policy::{
     TimeLimits,
 };
 use wavegate_model::release::Reversal;
+use wavegate_model::windows::{WindowRules, Windows};
 use wavegate_model::{
     Amount, Cluster, ClusterName, ClusterObservation, Digest, DurationMs, Epoch, Evidence,
     Generation, NodeCounts, Permille, Plan, Query, Release, RolloutId, ServiceName, SiteName,
@@ -203,6 +204,7 @@ fn spec(strategy: Digest) -> Spec {
             splits_traffic: true,
             surges: false,
         },
+        windows: Windows::default(),
         pins: Pins {
             strategy,
             strategy_name: "canary".to_owned(),
@@ -239,6 +241,7 @@ fn policy() -> Policy {
             unreachable_after: DurationMs::secs(60),
             unreachable: OnUnreachable::Wait,
         },
+        windows: WindowRules::default(),
         strategy: StrategyUse {
             plugin: PluginRef::Shipped("canary".to_owned()),
             config: CONFIG.to_owned(),

@@ -1,6 +1,7 @@
 //! A plan in words: what will happen in which order, within which limits, and why each cluster is
 //! where it is.
 
+use crate::clock::utc;
 use crate::output::{STRONG, paint};
 use crate::prepare::Prepared;
 use crate::words::plural;
@@ -38,6 +39,7 @@ pub(crate) fn text(name: &str, prepared: &Prepared, outlines: &[Outline], more: 
     page.stages(outlines, more);
     page.batches();
     page.gates();
+    page.windows();
     page.time_limits();
     page.failure();
     page.out
@@ -308,6 +310,26 @@ impl Page<'_> {
         self.line(&format!("    asked {asked}"));
         let counts = format!("a pass needs {samples}; {counts}; {silent}");
         self.line(&format!("    {counts}"));
+    }
+
+    fn windows(&mut self) {
+        let rules = &self.prepared.spec.policy.windows;
+        if rules.open.is_empty() && rules.freezes.is_empty() {
+            return;
+        }
+        let rest = ", outside of which nothing new starts and time limits stand still";
+        self.title("windows", rest);
+        for rule in &rules.open {
+            let opens = format!(
+                "`{}` for {}, in {}",
+                rule.cron, rule.length, rules.time_zone
+            );
+            self.row("open", &opens);
+        }
+        for freeze in &rules.freezes {
+            let (from, to) = (utc(freeze.from), utc(freeze.to));
+            self.row("frozen", &format!("{from} to {to}: {}", freeze.reason));
+        }
     }
 
     fn time_limits(&mut self) {

@@ -1,6 +1,7 @@
 //! From documents to a rollout that can start: plugins are loaded and pinned, their
 //! configuration and grants are checked, paths are made absolute.
 
+use crate::clock::SystemClock;
 use crate::exit::{Exit, Failure, Result};
 use crate::host::{Host, LOCAL};
 use crate::output;
@@ -13,6 +14,7 @@ use wavegate_model::plugin::{PluginKind, ReleaseId, SiteSummary, Stage};
 use wavegate_model::policy::{GateUse, PluginRef};
 use wavegate_model::source::{Auth, SecretRef, SourceKind};
 use wavegate_model::{Cluster, ClusterName, GateName, RolloutId, SourceSpec, Unavailable};
+use wavegate_ports::clock::Clock as _;
 use wavegate_ports::plugins::{Answer, CallEnd, LoadedPlugin, PluginCall, Plugins, Question};
 
 /// A rollout that can start.
@@ -187,6 +189,9 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
         slots(documents, &resolved, gate, &loaded)?;
         gates.insert(gate.name.clone(), loaded);
     }
+    let windows = wavegate_documents::windows::expand(&policy.windows, SystemClock.now());
+    let windows = windows
+        .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
     let spec = Spec {
         rollout: new_id(name)?,
         service: resolved.service.clone(),
@@ -195,6 +200,7 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
         plan: resolved.plan.clone(),
         clusters: resolved.clusters.clone(),
         sources: resolved.sources.clone(),
+        windows,
         capabilities: capabilities(host, &resolved)?,
         pins: Pins {
             strategy: strategy.digest.clone(),

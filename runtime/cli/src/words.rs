@@ -1,5 +1,6 @@
 //! Facts in words: one line for each that people want to know of.
 
+use crate::clock;
 use crate::output::{BAD, GOOD, paint};
 use wavegate_engine::command::Change;
 use wavegate_engine::explain::measurement_text;
@@ -106,6 +107,14 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
         ),
         Fact::Paused { actor, reason } => format!("{actor} paused{}", because(reason)),
         Fact::Continued { actor, reason } => format!("{actor} continued{}", because(reason)),
+        Fact::WindowClosed { why, opens } => match opens {
+            Some(opens) => format!("nothing new starts before {}: {why}", clock::utc(*opens)),
+            None => format!("nothing new starts any more: {why}"),
+        },
+        Fact::WindowOpened { closes } => match closes {
+            Some(closes) => format!("the window is open until {}", clock::utc(*closes)),
+            None => "the window is open".to_owned(),
+        },
         Fact::Approved {
             wave,
             site,

@@ -6,6 +6,8 @@ use wavegate_model::policy::{
 };
 use wavegate_model::{Amount, DurationMs, Permille};
 
+/// Coordinated universal time: the one zone that means the same to everybody.
+pub(crate) const TIME_ZONE: &str = "UTC";
 /// One site after the other: parallel is faster, and something that one decides for.
 pub(crate) const MAX_PARALLEL_SITES: Amount = Amount::Count(1);
 /// No soak: how long is long enough, only the owner of the service knows. `validate` warns

@@ -28,6 +28,7 @@ mod shapes;
 mod source;
 mod suggest;
 mod values;
+pub mod windows;
 
 pub use diagnostic::{Code, Colour, Diagnostic, Diagnostics, Severity};
 pub use documents::Documents;

@@ -8,7 +8,7 @@ use crate::moving;
 use crate::soak;
 use crate::spec::Spec;
 use crate::state::{
-    Asked, BatchState, Clock, ClusterState, GateKey, Retry, Rising, RolloutPhase, SitePhase,
+    Asked, BatchState, Clock, ClusterState, GateKey, Retry, Rising, RolloutPhase, Shut, SitePhase,
     SiteState, State, Step, WavePhase, WaveState,
 };
 use alloc::boxed::Box;
@@ -57,6 +57,8 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
         clock: Clock {
             started: at,
             last: at,
+            // Whether they are open is told by a fact of the first step.
+            window_change: (!spec.windows.closed.is_empty()).then_some(at),
             ..Clock::default()
         },
         waves: spec
@@ -193,7 +195,18 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             set_phase(state, site, SitePhase::RollbackFailed);
             site_mut(state, site).not_back = Some(why.clone());
         }
-        Fact::Paused { .. } => state.clock.paused_at = Some(at),
+        Fact::Paused { .. } => state.clock.paused = true,
+        Fact::WindowClosed { why, opens } => {
+            state.clock.closed = Some(Shut {
+                why: why.clone(),
+                opens: *opens,
+            });
+            state.clock.window_change = *opens;
+        }
+        Fact::WindowOpened { closes } => {
+            state.clock.closed = None;
+            state.clock.window_change = *closes;
+        }
         Fact::Continued { .. } => continued(state, at),
         Fact::Approved { wave, site, .. } => approved(state, wave.as_ref(), site.as_ref()),
         Fact::InboxTaken { id } => state.inbox = state.inbox.max(*id),
@@ -202,7 +215,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             let sites: BTreeSet<SiteName> = sites.iter().cloned().collect();
             state.held = None;
             // Going back does not wait for the end of a pause.
-            unpaused(state, at);
+            state.clock.paused = false;
             // A new attempt for those that could not go back before.
             for name in &sites {
                 if state.site(name).phase == SitePhase::RollbackFailed {
@@ -216,6 +229,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         }
         Fact::Finished { end } => state.phase = RolloutPhase::Finished(*end),
     }
+    state.clock.settle(at, &state.phase);
 }
 
 fn site_mut<'a>(state: &'a mut State, name: &SiteName) -> &'a mut SiteState {
@@ -287,8 +301,8 @@ fn reopened(state: &mut State, index: usize) {
 }
 
 fn resumed(state: &mut State, at: Timestamp, down: DurationMs) {
-    // While paused the clock stands still anyway.
-    if state.clock.paused_at.is_none() {
+    // While the clock stands still this time does not count anyway.
+    if !state.clock.stands_still() {
         state.clock.stopped = state.clock.stopped.plus(down);
     }
     state.resumed_at_command = state.next_command;
@@ -752,14 +766,8 @@ fn rollback_started(state: &mut State, name: &SiteName, active: DurationMs) {
     site.not_back = None;
 }
 
-fn unpaused(state: &mut State, at: Timestamp) {
-    if let Some(since) = state.clock.paused_at.take() {
-        state.clock.stopped = state.clock.stopped.plus(at.since(since));
-    }
-}
-
 fn continued(state: &mut State, at: Timestamp) {
-    unpaused(state, at);
+    state.clock.paused = false;
     if let Some(HoldReason::TimeLimit { site, wave, .. }) = state.held.take() {
         // The limit counts anew from here.
         let active = state.clock.active(at);

@@ -43,6 +43,7 @@ impl Auditor {
     pub fn observe(&mut self, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         check(&self.book, at, fact)?;
         self.note(at, fact);
+        self.book.keep_time(at);
         Ok(())
     }
 
@@ -51,7 +52,7 @@ impl Auditor {
         match fact {
             Fact::Started { .. } => book.started = at,
             Fact::Resumed { down } => {
-                if book.paused.is_none() {
+                if book.still.is_none() {
                     book.stopped_for = book.stopped_for.plus(*down);
                 }
                 book.asked.clear();
@@ -172,9 +173,11 @@ impl Auditor {
             }
             Fact::SiteRolledBack { site } => book.place(site, Place::Back),
             Fact::SiteRollbackFailed { site, .. } => book.place(site, Place::NotBack),
-            Fact::Paused { .. } => book.paused = Some(at),
+            Fact::Paused { .. } => book.paused = true,
+            Fact::WindowClosed { .. } => book.closed = true,
+            Fact::WindowOpened { .. } => book.closed = false,
             Fact::Continued { .. } => {
-                book.unpause(at);
+                book.paused = false;
                 book.held = false;
             }
             Fact::Approved { wave, .. } => {
@@ -185,7 +188,7 @@ impl Auditor {
             }
             Fact::Held { .. } => book.held = true,
             Fact::Stopped { sites, .. } => {
-                book.unpause(at);
+                book.paused = false;
                 book.held = false;
                 for site in sites {
                     if book.site(site).place == Place::NotBack {
@@ -272,11 +275,11 @@ impl Auditor {
 /// Whether a fact may follow what is in the book.
 fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
     match fact {
-        Fact::CommandIssued { effect } => commands::check(book, effect),
-        Fact::WaveStarted { wave } => wave_started(book, wave),
+        Fact::CommandIssued { effect } => commands::check(book, at, effect),
+        Fact::WaveStarted { wave } => wave_started(book, at, wave),
         Fact::WaveSoakStarted { wave } => all_finished(book, wave),
         Fact::WaveDone { wave } => wave_done(book, wave, at),
-        Fact::SiteStarted { site, .. } => site_started(book, site),
+        Fact::SiteStarted { site, .. } => site_started(book, at, site),
         Fact::WaitEnded { site } => wait_ended(book, site, at),
         Fact::BatchPassed { site } => batch_passed(book, site),
         Fact::SiteSoakStarted { site } => soak_started(book, site),
@@ -296,12 +299,13 @@ fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
     }
 }
 
-fn may_start(book: &Book, what: &'static str) -> Result<(), Violation> {
+fn may_start(book: &Book, at: Timestamp, what: &'static str) -> Result<(), Violation> {
+    commands::in_a_window(book, at, what)?;
     let state = if book.end.is_some() {
         return Err(Violation::AfterEnd { what });
     } else if book.stopping.is_some() {
         "stopping"
-    } else if book.paused.is_some() {
+    } else if book.paused {
         "paused"
     } else if book.held {
         "held"
@@ -311,8 +315,8 @@ fn may_start(book: &Book, what: &'static str) -> Result<(), Violation> {
     Err(Violation::Blocked { what, state })
 }
 
-fn wave_started(book: &Book, name: &WaveName) -> Result<(), Violation> {
-    may_start(book, "the start of a wave")?;
+fn wave_started(book: &Book, at: Timestamp, name: &WaveName) -> Result<(), Violation> {
+    may_start(book, at, "the start of a wave")?;
     let index = book.wave_index(name);
     let plan = &book.spec.plan.waves[index];
     if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
@@ -382,8 +386,8 @@ fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(),
     Ok(())
 }
 
-fn site_started(book: &Book, name: &SiteName) -> Result<(), Violation> {
-    may_start(book, "the start of a site")?;
+fn site_started(book: &Book, at: Timestamp, name: &SiteName) -> Result<(), Violation> {
+    may_start(book, at, "the start of a site")?;
     let site = book.site(name);
     let (wave, plan) = (&book.waves[site.wave], &book.spec.plan.waves[site.wave]);
     if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {

@@ -66,6 +66,7 @@ impl Engine {
             }],
             commands: Vec::new(),
         };
+        engine.look_at_windows(now, &mut step);
         engine.touch_all();
         engine.advance(now, &mut step);
         (engine, step)
@@ -98,7 +99,11 @@ impl Engine {
 
     /// When the next [`Input::Elapsed`] is due.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.agenda.next_due()
+        let change = self.state.clock.window_change;
+        match (self.agenda.next_due(), change) {
+            (Some(due), Some(change)) => Some(due.min(change)),
+            (due, change) => due.or(change),
+        }
     }
 
     /// Takes an input: facts from it, then everything that follows from those.
@@ -107,9 +112,29 @@ impl Engine {
         for fact in decide(&self.state, now, input) {
             self.apply(now, fact, &mut step);
         }
+        self.look_at_windows(now, &mut step);
         self.agenda.due(now);
         self.advance(now, &mut step);
         step
+    }
+
+    /// Windows open and close by time alone; a fact says so, and everything after it goes by that.
+    fn look_at_windows(&mut self, now: Timestamp, step: &mut Step) {
+        let change = self.state.clock.window_change;
+        if change.is_none_or(|at| at > now) || self.state.end().is_some() {
+            return;
+        }
+        let windows = &self.state.spec.windows;
+        let fact = match windows.closed_at(now) {
+            Some(closed) => Fact::WindowClosed {
+                why: closed.why.clone(),
+                opens: windows.next_change(now),
+            },
+            None => Fact::WindowOpened {
+                closes: windows.next_change(now),
+            },
+        };
+        self.apply(now, fact, step);
     }
 
     fn advance(&mut self, now: Timestamp, step: &mut Step) {
@@ -221,6 +246,8 @@ impl Engine {
             | Fact::WaveSoakStarted { .. }
             | Fact::Paused { .. }
             | Fact::Continued { .. }
+            | Fact::WindowClosed { .. }
+            | Fact::WindowOpened { .. }
             | Fact::Approved { .. }
             | Fact::Held { .. }
             | Fact::Stopped { .. }
@@ -283,9 +310,9 @@ fn requested(state: &State, now: Timestamp, request: &Request) -> Vec<Fact> {
         Verb::Resume => alloc::vec![Fact::Resumed {
             down: now.since(state.clock.last)
         }],
-        Verb::Pause if state.clock.paused() => refuse("pause", "the rollout is paused already"),
+        Verb::Pause if state.clock.paused => refuse("pause", "the rollout is paused already"),
         Verb::Pause => alloc::vec![Fact::Paused { actor, reason }],
-        Verb::Continue if state.clock.paused() || state.held.is_some() => {
+        Verb::Continue if state.clock.paused || state.held.is_some() => {
             alloc::vec![Fact::Continued { actor, reason }]
         }
         Verb::Continue => refuse("continue", "the rollout is neither paused nor held"),

@@ -98,7 +98,7 @@ pub fn needs(state: &State, now: Timestamp) -> Option<Need> {
     if state.end().is_some() {
         return None;
     }
-    if state.held.is_some() || state.clock.paused() {
+    if state.held.is_some() || state.clock.paused {
         return Some(Need::Person);
     }
     if !state.outstanding.is_empty() || !state.consultations.is_empty() {

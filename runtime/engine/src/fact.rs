@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Measurement, Outcome};
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Release, Seen, SiteName,
-    Split, Unavailable, WaveName,
+    Split, Timestamp, Unavailable, WaveName,
 };
 
 /// A fact. Journals are made of these: variants and fields are added, never changed.
@@ -135,6 +135,13 @@ pub enum Fact {
     Paused { actor: String, reason: String },
     /// Somebody continued.
     Continued { actor: String, reason: String },
+    /// Nothing new may start until then; not until a person decides, if there is no such instant.
+    WindowClosed {
+        why: String,
+        opens: Option<Timestamp>,
+    },
+    /// What may start again starts, until then.
+    WindowOpened { closes: Option<Timestamp> },
     /// Somebody approved.
     Approved {
         wave: Option<WaveName>,

@@ -8,6 +8,7 @@ use crate::state::{
     BatchState, Rising, RolloutPhase, SitePhase, SiteState, State, Step, WavePhase,
 };
 use crate::waiting::WaitingOn;
+use crate::wave;
 use crate::{failure, guard, soak};
 use alloc::boxed::Box;
 use alloc::string::ToString;
@@ -89,7 +90,7 @@ fn updating(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) ->
         (a, b) => a.or(b),
     };
     let next = unsettled(state, name, site, now, Direction::Forward)
-        .or_else(|| advancing_is_blocked(state).map(Next::wait))
+        .or_else(|| advancing_is_blocked(state, now).map(Next::wait))
         .unwrap_or_else(|| step(state, name, site, now));
     match (next, deadline) {
         (Next::Wait(on, until), Some(at)) => Next::Wait(on, Some(until.map_or(at, |u| u.min(at)))),
@@ -102,7 +103,7 @@ fn batch_deadline(state: &State, site: &SiteState, now: Timestamp) -> Option<Tim
     let limit = state.spec.policy.time_limits.batch_progress?;
     let batch = site.batch.as_ref()?;
     let counts = state.may_advance() && site.outstanding.is_empty();
-    let at = state.clock.wall(batch.progress.plus(limit.after));
+    let at = state.clock.wall(batch.progress.plus(limit.after))?;
     // One that has passed already is acted on as soon as the site can be judged again.
     (counts && at > now).then_some(at)
 }
@@ -115,8 +116,7 @@ fn site_limit(
     site: &SiteState,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Vec<Fact>> {
-    if state.held.is_some() || !matches!(state.phase, RolloutPhase::Running) || state.clock.paused()
-    {
+    if !state.may_advance() {
         return Ok(None);
     }
     let Some(limit) = state.spec.policy.time_limits.cluster else {
@@ -124,7 +124,7 @@ fn site_limit(
     };
     let end = site.limit_since.plus(limit.after);
     if state.clock.active(now) < end {
-        return Ok(Some(state.clock.wall(end)));
+        return Ok(state.clock.wall(end));
     }
     Err(at_limit(
         state,
@@ -149,7 +149,7 @@ fn at_limit(state: &State, name: &SiteName, limit: TimeLimit, reason: FailReason
 }
 
 /// Why nothing new may start, if so.
-fn advancing_is_blocked(state: &State) -> Option<WaitingOn> {
+fn advancing_is_blocked(state: &State, now: Timestamp) -> Option<WaitingOn> {
     if let Some(reason) = &state.held {
         return Some(WaitingOn::Held {
             why: reason.to_string(),
@@ -159,9 +159,7 @@ fn advancing_is_blocked(state: &State) -> Option<WaitingOn> {
         RolloutPhase::Stopping { .. } => Some(WaitingOn::Held {
             why: "other sites go back".to_string(),
         }),
-        RolloutPhase::Running | RolloutPhase::Finished(_) => {
-            state.clock.paused().then_some(WaitingOn::Paused)
-        }
+        RolloutPhase::Running | RolloutPhase::Finished(_) => wave::not_now(state, now),
     }
 }
 
@@ -286,7 +284,7 @@ fn settling(
                 FailReason::BatchTime(limit.after),
             )));
         }
-        until = Some(state.clock.wall(end));
+        until = state.clock.wall(end);
         left = Some(end.minus(active));
     }
     if !counts_match && !known.seen.busy {
@@ -327,7 +325,7 @@ fn step(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
                     WaitingOn::Time {
                         left: end.minus(active),
                     },
-                    Some(state.clock.wall(*end)),
+                    state.clock.wall(*end),
                 )
             }
         }
@@ -514,7 +512,7 @@ fn soak_until(
             left: None,
         });
     }
-    if let Some(on) = advancing_is_blocked(state) {
+    if let Some(on) = advancing_is_blocked(state, now) {
         return Next::wait(on);
     }
     if covered >= wanted {
@@ -522,7 +520,8 @@ fn soak_until(
     }
     let by_evidence = !soak::covering(state, name).is_empty();
     // Evidence wakes the site when it comes; bare time has to be waited for.
-    let until = (!by_evidence).then(|| state.clock.wall(site.soak_since.plus(wanted)));
+    let soaked = site.soak_since.plus(wanted);
+    let until = (!by_evidence).then(|| state.clock.wall(soaked)).flatten();
     Next::Wait(WaitingOn::Soak { covered, wanted }, until)
 }
 
@@ -552,7 +551,7 @@ fn rolling_back(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
     if !site.touched {
         return Next::fact(Fact::SiteRolledBack { site: name.clone() });
     }
-    if state.clock.paused() {
+    if state.clock.paused {
         return Next::wait(WaitingOn::Paused);
     }
     let progress = state.spec.policy.failure.rollback.progress;
@@ -578,9 +577,9 @@ fn rolling_back(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
         }
     });
     let deadline = state.clock.wall(end);
-    match next {
-        Next::Wait(on, until) => Next::Wait(on, Some(until.map_or(deadline, |u| u.min(deadline)))),
-        next => next,
+    match (next, deadline) {
+        (Next::Wait(on, until), Some(at)) => Next::Wait(on, Some(until.map_or(at, |u| u.min(at)))),
+        (next, _) => next,
     }
 }
 

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+use wavegate_model::windows::Windows;
 use wavegate_model::{
     Cluster, Digest, GateName, Plan, Policy, Release, RolloutId, ServiceName, SourceSpec,
 };
@@ -29,6 +30,9 @@ pub struct Spec {
     pub capabilities: Capabilities,
     /// Which components decide and judge.
     pub pins: Pins,
+    /// When nothing new may start.
+    #[serde(default)]
+    pub windows: Windows,
 }
 
 /// What the driver of a rollout can do.

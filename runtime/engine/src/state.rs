@@ -74,27 +74,59 @@ pub struct Clock {
     pub started: Timestamp,
     /// Last fact.
     pub last: Timestamp,
-    /// Time paused or without a host, up to the last end of such a time.
+    /// Time that did not count, up to the last end of such a time.
     pub stopped: DurationMs,
-    /// Since when it is paused.
-    pub paused_at: Option<Timestamp>,
+    /// Since when it stands still.
+    pub still_since: Option<Timestamp>,
+    /// Whether somebody paused.
+    pub paused: bool,
+    /// What is closed, if the policy's windows are.
+    pub closed: Option<Shut>,
+    /// When windows open or close next.
+    pub window_change: Option<Timestamp>,
+}
+
+/// A time in which nothing new starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shut {
+    /// Why, for people.
+    pub why: String,
+    /// When it is over, if that is known.
+    pub opens: Option<Timestamp>,
 }
 
 impl Clock {
     /// Active time since the rollout started.
     pub fn active(&self, now: Timestamp) -> DurationMs {
-        let end = self.paused_at.unwrap_or(now);
+        let end = self.still_since.unwrap_or(now);
         end.since(self.started).minus(self.stopped)
     }
 
-    /// The wall-clock instant at which active time will be `active`, if nothing stops it.
-    pub fn wall(&self, active: DurationMs) -> Timestamp {
-        self.started.plus(self.stopped).plus(active)
+    /// The wall-clock instant at which active time will be `active`, if nothing stops it; none
+    /// while it stands still.
+    pub fn wall(&self, active: DurationMs) -> Option<Timestamp> {
+        let goes_on = !self.stands_still();
+        goes_on.then(|| self.started.plus(self.stopped).plus(active))
     }
 
-    /// Whether somebody paused.
-    pub fn paused(&self) -> bool {
-        self.paused_at.is_some()
+    /// Whether time does not count at present.
+    pub fn stands_still(&self) -> bool {
+        self.still_since.is_some()
+    }
+
+    /// Stops or goes on, as the state after a fact wants it: a pause always stops it, a window
+    /// that is closed only what would go on, and never the way back.
+    pub(crate) fn settle(&mut self, at: Timestamp, phase: &RolloutPhase) {
+        let goes_on = matches!(phase, RolloutPhase::Running);
+        let stands = self.paused || (self.closed.is_some() && goes_on);
+        match self.still_since {
+            None if stands => self.still_since = Some(at),
+            Some(since) if !stands => {
+                self.stopped = self.stopped.plus(at.since(since));
+                self.still_since = None;
+            }
+            None | Some(_) => {}
+        }
     }
 }
 
@@ -435,7 +467,10 @@ impl State {
 
     /// Whether new sites and batches may start.
     pub fn may_advance(&self) -> bool {
-        matches!(self.phase, RolloutPhase::Running) && self.held.is_none() && !self.clock.paused()
+        matches!(self.phase, RolloutPhase::Running)
+            && self.held.is_none()
+            && !self.clock.paused
+            && self.clock.closed.is_none()
     }
 
     /// Sites for which a command was given, in order.

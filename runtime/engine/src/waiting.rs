@@ -88,6 +88,11 @@ pub enum WaitingOn {
     Sites { finished: u32, total: u32 },
     /// Somebody paused.
     Paused,
+    /// The policy's windows to open; none of them does if no time is left to say.
+    Window {
+        why: String,
+        left: Option<DurationMs>,
+    },
     /// A person: the rollout is held.
     Held { why: String },
     /// The site failed and stays where it is.
@@ -114,7 +119,10 @@ impl WaitingOn {
                 | Self::Closing { .. }
         ) || matches!(
             self,
-            Self::Drift { .. } | Self::OtherRelease { .. } | Self::AmbiguousBaseline { .. }
+            Self::Drift { .. }
+                | Self::OtherRelease { .. }
+                | Self::AmbiguousBaseline { .. }
+                | Self::Window { left: None, .. }
         )
     }
 }
@@ -253,6 +261,13 @@ impl fmt::Display for WaitingOn {
                 write!(f, "its sites: {finished} of {total} are finished")
             }
             Self::Paused => f.write_str("a person to continue: the rollout is paused"),
+            Self::Window {
+                why,
+                left: Some(left),
+            } => write!(f, "its window, which opens in {left}: {why}"),
+            Self::Window { why, left: None } => {
+                write!(f, "a person: no window opens any more: {why}")
+            }
             Self::Held { why } => write!(f, "a person: the rollout is held, because {why}"),
             Self::Failed => f.write_str("a person: the site failed and stays as it is"),
             Self::Budget => f.write_str(

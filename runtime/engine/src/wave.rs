@@ -119,7 +119,7 @@ fn rollout_limit(state: &State, now: Timestamp, until: &mut Option<Timestamp>) -
         .filter(|_| state.may_advance())?;
     let end = state.limit_since.plus(limit.after);
     if state.clock.active(now) < end {
-        *until = earliest(*until, Some(state.clock.wall(end)));
+        *until = earliest(*until, state.clock.wall(end));
         return None;
     }
     let in_flight = state.sites.iter().find(|(_, site)| goes_on(site));
@@ -151,7 +151,7 @@ fn wave_next(state: &State, index: usize, now: Timestamp) -> Next {
             Err(facts) => Next::Facts(facts),
             Ok(deadline) => {
                 let next = if wave.phase == WavePhase::Running {
-                    admit(state, index)
+                    admit(state, index, now)
                 } else {
                     end(state, index, now)
                 };
@@ -176,7 +176,7 @@ fn wave_limit(state: &State, index: usize, now: Timestamp) -> Result<Option<Time
     };
     let end = state.waves[index].limit_since.plus(limit.after);
     if state.clock.active(now) < end {
-        return Ok(Some(state.clock.wall(end)));
+        return Ok(state.clock.wall(end));
     }
     let mut in_wave = state
         .sites
@@ -197,12 +197,24 @@ fn wave_limit(state: &State, index: usize, now: Timestamp) -> Result<Option<Time
     })
 }
 
-fn blocked(state: &State) -> Option<WaitingOn> {
+/// A pause, or windows that are closed.
+pub(crate) fn not_now(state: &State, now: Timestamp) -> Option<WaitingOn> {
+    if state.clock.paused {
+        return Some(WaitingOn::Paused);
+    }
+    let shut = state.clock.closed.as_ref()?;
+    Some(WaitingOn::Window {
+        why: shut.why.clone(),
+        left: shut.opens.map(|opens| opens.since(now)),
+    })
+}
+
+fn blocked(state: &State, now: Timestamp) -> Option<WaitingOn> {
     match &state.held {
         Some(reason) => Some(WaitingOn::Held {
             why: reason.to_string(),
         }),
-        None => state.clock.paused().then_some(WaitingOn::Paused),
+        None => not_now(state, now),
     }
 }
 
@@ -220,7 +232,7 @@ fn start(state: &State, index: usize, now: Timestamp) -> Next {
             None,
         );
     }
-    if let Some(on) = blocked(state) {
+    if let Some(on) = blocked(state, now) {
         return Next::Wait(on, None);
     }
     if let Some(text) = &plan.approval
@@ -253,7 +265,7 @@ fn judged(judgement: Judgement, passed: Fact) -> Next {
 }
 
 /// Starts the next site, if there is a place for it.
-fn admit(state: &State, index: usize) -> Next {
+fn admit(state: &State, index: usize, now: Timestamp) -> Next {
     let (wave, plan) = (&state.waves[index], &state.spec.plan.waves[index]);
     let total = u32::try_from(plan.sites.len()).unwrap_or(u32::MAX);
     if wave.finished == total {
@@ -270,7 +282,7 @@ fn admit(state: &State, index: usize) -> Next {
             None,
         );
     }
-    if let Some(on) = blocked(state) {
+    if let Some(on) = blocked(state, now) {
         return Next::Wait(on, None);
     }
     if wave.in_flight >= plan.max_parallel_sites {
@@ -420,7 +432,7 @@ fn end(state: &State, index: usize, now: Timestamp) -> Next {
             None,
         );
     }
-    if let Some(on) = blocked(state) {
+    if let Some(on) = blocked(state, now) {
         return Next::Wait(on, None);
     }
     let subject = Subject::Wave(plan.name.clone());

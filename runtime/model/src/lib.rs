@@ -27,6 +27,7 @@ pub mod source;
 pub mod table;
 pub mod time;
 pub mod unavailable;
+pub mod windows;
 
 pub use amount::{Amount, Permille};
 pub use evidence::{Evidence, Query};

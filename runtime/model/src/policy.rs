@@ -6,6 +6,7 @@ use crate::ids::{GateName, PolicyName, SlotName, SourceName, WaveName};
 use crate::limits::CallLimits;
 use crate::plugin::Phase;
 use crate::time::DurationMs;
+use crate::windows::WindowRules;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,6 +33,9 @@ pub struct Policy {
     pub failure: Failure,
     /// What happens to clusters that do not answer.
     pub membership: Membership,
+    /// When the rollout may go on.
+    #[serde(default)]
+    pub windows: WindowRules,
     /// Who decides.
     pub strategy: StrategyUse,
     /// Who judges, sorted by name.

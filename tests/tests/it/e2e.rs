@@ -6,3 +6,4 @@ mod preflight;
 mod quickstart;
 mod steering;
 mod usage;
+mod windows;

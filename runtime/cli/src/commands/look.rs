@@ -121,7 +121,7 @@ fn phase(state: &State) -> String {
     match &state.phase {
         RolloutPhase::Finished(end) => end.to_string(),
         RolloutPhase::Stopping { reason, .. } => format!("going back: {reason}"),
-        RolloutPhase::Running => match (&state.held, state.clock.paused()) {
+        RolloutPhase::Running => match (&state.held, state.clock.paused) {
             (Some(reason), _) => format!("held: {reason}"),
             (None, true) => "paused".to_owned(),
             (None, false) => "running".to_owned(),
@@ -211,7 +211,7 @@ fn json_status(state: &State) -> JsonStatus<'_> {
         strategy: &spec.pins.strategy_name,
         phase: phase(state),
         held: state.held.as_ref().map(ToString::to_string),
-        paused: state.clock.paused(),
+        paused: state.clock.paused,
         needs_person: needs_person(state, now),
         started: utc(state.clock.started),
         last: utc(state.clock.last),

@@ -6,6 +6,7 @@ mod policy;
 mod release;
 mod rollout;
 mod source;
+mod windows;
 
 pub(crate) use fleet::{FleetDoc, NODES_MAX};
 pub(crate) use gate::{ConfigSpot, GateSpots, ON_UNAVAILABLE, PHASES};

@@ -1,6 +1,7 @@
 //! `RolloutPolicy`: order, limits, strategy, gates, and what happens on failure.
 
 use super::gate::{self, GateSpots, StrategySpots};
+use super::windows;
 use crate::defaults;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fields::{Cx, Fields, Spot, list, spot};
@@ -13,6 +14,7 @@ use wavegate_model::policy::{
     Batch, EndState, Failure, Membership, OnTimeLimit, OnUnreachable, Rollback, TimeLimit,
     TimeLimits, Wave,
 };
+use wavegate_model::windows::WindowRules;
 use wavegate_model::{Amount, ClusterName, Labels, Policy, PolicyName, Selector, WaveName};
 
 /// Waves of a policy: one for each cluster of a large fleet.
@@ -75,6 +77,8 @@ impl PolicyDoc {
         let time_limits = fields.optional("timeLimits", time_limits);
         let failure = fields.optional("failure", spot(failure));
         let membership = fields.or("membership", defaults::MEMBERSHIP, membership);
+        let windows = fields.optional("windows", windows::read);
+        let freezes = fields.or("freezes", Vec::new(), windows::freezes);
         let strategy = fields.required("strategy", gate::strategy);
         let gates = fields.or("gates", Vec::new(), gate::gates);
         fields.finish()?;
@@ -98,6 +102,10 @@ impl PolicyDoc {
             time_limits: time_limits?.unwrap_or(DEFAULT_TIME_LIMITS),
             failure: failure_value.complete(batch_value),
             membership: membership?,
+            windows: WindowRules {
+                freezes: freezes?,
+                ..windows?.unwrap_or_default()
+            },
             strategy,
             gates,
         };

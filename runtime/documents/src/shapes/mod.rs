@@ -4,6 +4,7 @@
 pub(crate) mod fleet;
 pub(crate) mod policy;
 pub(crate) mod source;
+pub(crate) mod windows;
 
 use crate::kinds;
 use crate::shape::{Field, Kind, Shape, required};

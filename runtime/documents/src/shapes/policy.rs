@@ -3,6 +3,7 @@
 use crate::defaults;
 use crate::kinds::{END_STATES, ON_TIME_LIMIT, ON_UNAVAILABLE, ON_UNREACHABLE, PHASES};
 use crate::shape::{Kind, Shape, defaulted, optional, required, words};
+use crate::shapes::windows;
 
 pub(crate) const POLICY: Shape = Shape::of(
     "RolloutPolicy",
@@ -44,6 +45,17 @@ pub(crate) const POLICY: Shape = Shape::of(
             Kind::Map(&MEMBERSHIP),
             "What happens to clusters that cannot be reached.",
         ),
+        optional(
+            "windows",
+            Kind::Map(&windows::WINDOWS),
+            "When the rollout may go on; at any time if left out.",
+        ),
+        defaulted(
+            "freezes",
+            Kind::List(0, &Kind::Map(&windows::FREEZE)),
+            "[]",
+            "Times in which nothing new starts.",
+        ),
         required(
             "strategy",
             Kind::Map(&STRATEGY),
@@ -57,7 +69,7 @@ pub(crate) const POLICY: Shape = Shape::of(
         ),
     ]],
 )
-.not_built(&["windows", "freezes", "approvals"]);
+.not_built(&["approvals"]);
 
 pub(crate) const WAVE: Shape = Shape::of(
     "wave",

@@ -123,7 +123,9 @@ pub(super) struct Book {
     pub(super) failed: u32,
     pub(super) started: Timestamp,
     pub(super) stopped_for: DurationMs,
-    pub(super) paused: Option<Timestamp>,
+    pub(super) paused: bool,
+    pub(super) closed: bool,
+    pub(super) still: Option<Timestamp>,
     pub(super) held: bool,
     pub(super) stopping: Option<BTreeSet<SiteName>>,
     pub(super) end: Option<End>,
@@ -177,7 +179,9 @@ impl Book {
             failed: 0,
             started: Timestamp(0),
             stopped_for: DurationMs::ZERO,
-            paused: None,
+            paused: false,
+            closed: false,
+            still: None,
             held: false,
             stopping: None,
             end: None,
@@ -186,12 +190,17 @@ impl Book {
 
     /// Time that counts, since the start.
     pub(super) fn active(&self, at: Timestamp) -> DurationMs {
-        let now = self.paused.unwrap_or(at);
+        let now = self.still.unwrap_or(at);
         now.since(self.started).minus(self.stopped_for)
     }
 
-    pub(super) fn unpause(&mut self, at: Timestamp) {
-        if let Some(since) = self.paused.take() {
+    /// Time stands still in a pause, and while windows are closed and nothing goes back.
+    pub(super) fn keep_time(&mut self, at: Timestamp) {
+        let going_back = self.stopping.is_some() || self.end.is_some();
+        let still = self.paused || (self.closed && !going_back);
+        if still {
+            self.still.get_or_insert(at);
+        } else if let Some(since) = self.still.take() {
             self.stopped_for = self.stopped_for.plus(at.since(since));
         }
     }

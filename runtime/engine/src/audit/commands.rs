@@ -6,9 +6,9 @@ use crate::command::{Change, Effect, NodesChange};
 use alloc::vec::Vec;
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
-use wavegate_model::{ClusterName, Digest, Epoch, NodeCounts, Split};
+use wavegate_model::{ClusterName, Digest, Epoch, NodeCounts, Split, Timestamp};
 
-pub(super) fn check(book: &Book, effect: &Effect) -> Result<(), Violation> {
+pub(super) fn check(book: &Book, at: Timestamp, effect: &Effect) -> Result<(), Violation> {
     let command = effect.id;
     if book.end.is_some() {
         return Err(Violation::AfterEnd { what: "a command" });
@@ -35,7 +35,10 @@ pub(super) fn check(book: &Book, effect: &Effect) -> Result<(), Violation> {
         });
     }
     match site.place {
-        Place::Updating => may_advance(book, effect)?,
+        Place::Updating => {
+            in_a_window(book, at, "a command")?;
+            may_advance(book, effect)?;
+        }
         Place::GoingBack => {}
         _ => {
             return Err(Violation::OutOfTurn {
@@ -44,7 +47,7 @@ pub(super) fn check(book: &Book, effect: &Effect) -> Result<(), Violation> {
             });
         }
     }
-    if book.paused.is_some() {
+    if book.paused {
         return Err(Violation::Blocked {
             what: "a command",
             state: "paused",
@@ -72,6 +75,16 @@ pub(super) fn check(book: &Book, effect: &Effect) -> Result<(), Violation> {
             traffic(book, effect, split)
         }
     }
+}
+
+/// Looks at the windows themselves, and not at what was said of them.
+pub(super) fn in_a_window(book: &Book, at: Timestamp, what: &'static str) -> Result<(), Violation> {
+    let mut closed = book.spec.windows.closed.iter();
+    if closed.any(|closed| closed.from <= at && closed.to.is_none_or(|to| at < to)) {
+        let state = "outside of its windows";
+        return Err(Violation::Blocked { what, state });
+    }
+    Ok(())
 }
 
 fn may_advance(book: &Book, effect: &Effect) -> Result<(), Violation> {

@@ -18,6 +18,7 @@ use wavegate_model::policy::{
     PluginRef, Policy, Rollback, StrategyUse, TimeLimits,
 };
 use wavegate_model::release::Reversal;
+use wavegate_model::windows::{WindowRules, Windows};
 use wavegate_model::{
     Amount, ClusterObservation, CommandId, ConsultationId, Digest, DurationMs, Epoch, Generation,
     NodeCounts, Permille, Plan, PolicyName, Release, RolloutId, ServiceName, Share, SiteName,
@@ -85,6 +86,7 @@ fn spec() -> Spec {
                     progress: DurationMs::secs(60),
                 },
             },
+            windows: WindowRules::default(),
             membership: Membership {
                 unreachable_after: DurationMs::secs(10),
                 unreachable: OnUnreachable::Wait,
@@ -108,6 +110,7 @@ fn spec() -> Spec {
             splits_traffic: true,
             surges: true,
         },
+        windows: Windows::default(),
         pins: Pins {
             strategy: digest(9),
             strategy_name: String::new(),

@@ -160,6 +160,10 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
         stamps: rng.percent(70),
         ..Scenario::default()
     };
+    if rng.percent(30) {
+        let (from, length) = (rng.below(40_000), 1 + rng.below(60_000));
+        scenario.closed = vec![(DurationMs(from), Some(DurationMs(from + length)))];
+    }
     scenario.batch.size = amount(rng, 4);
     scenario.batch.max_unavailable = amount(rng, 2);
     scenario.batch.max_surge = amount(rng, 2);

@@ -10,10 +10,14 @@ use wavegate_model::policy::{
     StrategyUse, TimeLimits,
 };
 use wavegate_model::release::Reversal;
+use wavegate_model::windows::{Closed, WindowRules, Windows};
 use wavegate_model::{
     Amount, Cluster, ClusterName, Digest, DurationMs, GateName, Generation, Permille, Plan,
-    PolicyName, Release, RolloutId, ServiceName,
+    PolicyName, Release, RolloutId, ServiceName, Timestamp,
 };
+
+/// Where virtual time begins: far from zero, so that a forgotten zero shows.
+pub(crate) const START: u64 = 1_000_000_000;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterDef {
@@ -77,6 +81,8 @@ pub(crate) struct Scenario {
     pub(crate) bad_old: BTreeSet<ClusterName>,
     /// Whether clusters keep the stamp of the last command.
     pub(crate) stamps: bool,
+    /// Times in which nothing new may start, since the start.
+    pub(crate) closed: Vec<(DurationMs, Option<DurationMs>)>,
     pub(crate) mess: Mess,
 }
 
@@ -133,6 +139,7 @@ impl Default for Scenario {
             bad_new: BTreeSet::new(),
             bad_old: BTreeSet::new(),
             stamps: true,
+            closed: Vec::new(),
             mess: Mess::default(),
         }
     }
@@ -166,6 +173,7 @@ impl Scenario {
                 time_limits: self.limits,
                 failure: self.failure,
                 membership: self.membership,
+                windows: WindowRules::default(),
                 strategy: StrategyUse {
                     plugin: PluginRef::Shipped("story".to_string()),
                     config: "{}".to_string(),
@@ -185,12 +193,24 @@ impl Scenario {
                 splits_traffic: self.splits,
                 surges: self.surges,
             },
+            windows: Windows {
+                closed: self.closed.iter().map(closed).collect(),
+            },
             pins: Pins {
                 strategy: digest(100),
                 strategy_name: "story".to_string(),
                 gates: BTreeMap::new(),
             },
         }
+    }
+}
+
+fn closed((from, to): &(DurationMs, Option<DurationMs>)) -> Closed {
+    let at = |since: DurationMs| Timestamp(START).plus(since);
+    Closed {
+        from: at(*from),
+        to: to.map(at),
+        why: "it is outside of its windows".to_string(),
     }
 }
 

@@ -103,6 +103,10 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
                 scenario.surges = true;
             }
         }
+        "closed" => {
+            let from = line.time("from").unwrap_or(DurationMs::ZERO);
+            scenario.closed.push((from, line.time("to")));
+        }
         "traffic" => scenario.splits = line.words[1] == "split",
         "stamps" => scenario.stamps = line.words[1] == "on",
         "irreversible" => scenario.reversal = Reversal::Irreversible,

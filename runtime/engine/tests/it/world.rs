@@ -18,8 +18,7 @@ use wavegate_model::{
     Permille, Timestamp,
 };
 
-/// Where virtual time begins: far from zero, so that a forgotten zero shows.
-pub(crate) const START: u64 = 1_000_000_000;
+pub(crate) use crate::scenario::START;
 const POLL_MS: u64 = 1000;
 
 #[derive(Clone, Debug)]
