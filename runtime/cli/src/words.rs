@@ -107,6 +107,14 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
         ),
         Fact::Paused { actor, reason } => format!("{actor} paused{}", because(reason)),
         Fact::Continued { actor, reason } => format!("{actor} continued{}", because(reason)),
+        Fact::EndAsked {
+            verb,
+            actor,
+            reason,
+        } => match verb.as_str() {
+            "abort" => format!("{actor} aborted{}", because(reason)),
+            _ => format!("{actor} closed{}", because(reason)),
+        },
         Fact::WindowClosed { why, opens } => match opens {
             Some(opens) => format!("nothing new starts before {}: {why}", clock::utc(*opens)),
             None => format!("nothing new starts any more: {why}"),

@@ -86,7 +86,10 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
     state.clock.last = state.clock.last.max(at);
     let active = state.clock.active(at);
     match fact {
-        Fact::Started { .. } | Fact::AnswerDiscarded { .. } | Fact::RequestRefused { .. } => {}
+        Fact::Started { .. }
+        | Fact::AnswerDiscarded { .. }
+        | Fact::RequestRefused { .. }
+        | Fact::EndAsked { .. } => {}
         Fact::Resumed { down } => resumed(state, at, *down),
         Fact::Claimed { cluster, epoch } => cluster_mut(state, cluster).epoch = Some(*epoch),
         Fact::Observed { cluster, seen } => {

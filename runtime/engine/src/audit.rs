@@ -206,6 +206,7 @@ impl Auditor {
             | Fact::GoalDropped { .. }
             | Fact::WaitEnded { .. }
             | Fact::RequestRefused { .. }
+            | Fact::EndAsked { .. }
             | Fact::InboxTaken { .. } => {}
         }
     }

@@ -254,6 +254,7 @@ impl Engine {
             | Fact::Finished { .. } => self.touch_all(),
             Fact::AnswerDiscarded { .. }
             | Fact::RequestRefused { .. }
+            | Fact::EndAsked { .. }
             | Fact::InboxTaken { .. } => {}
         }
     }
@@ -324,7 +325,7 @@ fn requested(state: &State, now: Timestamp, request: &Request) -> Vec<Fact> {
                 approved
             }
         }
-        Verb::Abort => alloc::vec![Fact::Finished { end: End::Aborted }],
+        Verb::Abort => ended(request, End::Aborted),
         Verb::Rollback
             if state.spec.release.reversal == wavegate_model::release::Reversal::Irreversible =>
         {
@@ -338,15 +339,25 @@ fn requested(state: &State, now: Timestamp, request: &Request) -> Vec<Fact> {
                 .values()
                 .any(|cluster| cluster.touched && cluster.lost.is_some());
             if lost {
-                alloc::vec![Fact::Finished {
-                    end: End::Incomplete
-                }]
+                ended(request, End::Incomplete)
             } else {
                 refuse("close", "no touched cluster is unreachable")
             }
         }
     });
     facts
+}
+
+/// An end that somebody asked for, and who.
+fn ended(request: &Request, end: End) -> Vec<Fact> {
+    alloc::vec![
+        Fact::EndAsked {
+            verb: verb_name(&request.verb).to_string(),
+            actor: request.actor.clone(),
+            reason: request.reason.clone(),
+        },
+        Fact::Finished { end },
+    ]
 }
 
 /// Whether everything that was touched is on its way back. A failure may have sent back less.

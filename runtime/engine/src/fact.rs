@@ -135,6 +135,12 @@ pub enum Fact {
     Paused { actor: String, reason: String },
     /// Somebody continued.
     Continued { actor: String, reason: String },
+    /// Somebody ended the rollout where it stands, by `abort` or `close`.
+    EndAsked {
+        verb: String,
+        actor: String,
+        reason: String,
+    },
     /// Nothing new may start until then; not until a person decides, if there is no such instant.
     WindowClosed {
         why: String,

@@ -79,6 +79,7 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
         Fact::SiteRollbackFailed { site, why } => format!("{site} could not go back: {why}"),
         Fact::Paused { actor, .. } => format!("{actor} paused"),
         Fact::Continued { actor, .. } => format!("{actor} continued"),
+        Fact::EndAsked { verb, actor, .. } => format!("{actor} asked to {verb}"),
         Fact::WindowClosed { why, opens } => match opens {
             Some(_) => format!("closed: {why}"),
             None => format!("closed for good: {why}"),

@@ -128,7 +128,8 @@ fn a_request_without_a_host_takes_effect_when_one_resumes() {
     fleet.wavegate(&["resume", "last"]).expect(14);
     let history = fleet.wavegate(&["history", "last"]).expect(0).out;
     assert!(
-        history.contains("the rollout has ended: aborted"),
+        history.contains("ada aborted: enough\n")
+            && history.contains("the rollout has ended: aborted"),
         "{history}"
     );
 }

@@ -11,9 +11,8 @@ fn a_rollout_that_starts_in_a_freeze_waits_until_it_is_over() {
     let fleet = Fleet::small("    plugin: {shipped: rolling}\n    config: {}");
     fleet.up();
     let until = (Timestamp::now() + FROZEN).strftime("%Y-%m-%dT%H:%M:%S");
-    let freeze = format!(
-        "  freezes: [{{from: \"2026-01-01T00:00\", to: \"{until}\", reason: holidays}}]\n"
-    );
+    let freeze =
+        format!("  freezes: [{{from: \"2026-01-01T00:00\", to: \"{until}\", reason: holidays}}]\n");
     let policy = fleet.read("policy.yaml") + &freeze;
     fleet.write("policy.yaml", &policy);
 
@@ -30,6 +29,13 @@ fn a_rollout_that_starts_in_a_freeze_waits_until_it_is_over() {
     run.line("the window is open");
     run.end().expect(0);
     let history = fleet.wavegate(&["history", "last"]).expect(0).out;
-    let at = |part: &str| history.find(part).unwrap_or_else(|| panic!("{part}: {history}"));
-    assert!(at("the window is open") < at("wave first started"), "{history}");
+    let at = |part: &str| {
+        history
+            .find(part)
+            .unwrap_or_else(|| panic!("{part}: {history}"))
+    };
+    assert!(
+        at("the window is open") < at("wave first started"),
+        "{history}"
+    );
 }
