@@ -8,8 +8,8 @@
 use serde::Deserialize;
 use wavegate_sdk::units::{Millis, Ratio, number};
 use wavegate_sdk::{
-    About, ClusterVerdict, Cohort, Evaluation, Evidence, Failure, Gate, GateAbout, GateCall,
-    Measurement, PHASES, ProbeSummary, Problem, Requests, Slot, Verdict, problem, worst,
+    About, Cohort, Evaluation, Evidence, Failure, Finding, Gate, GateAbout, GateCall, Measurement,
+    PHASES, ProbeSummary, Problem, Requests, Slot, Verdict, cluster_verdict, problem,
 };
 
 /// The name of the slot that the policy binds to a source.
@@ -114,26 +114,11 @@ impl Gate for Probe {
         let mut clusters = Vec::new();
         for (cluster, answer) in call.updated.iter().zip(answers) {
             let found = judge(config, &cluster.name, &answer);
-            let verdict = worst(found.iter().map(|finding| finding.measurement.verdict));
-            clusters.push(ClusterVerdict {
-                cluster: cluster.name.clone(),
-                verdict: verdict.unwrap_or(Verdict::Hold),
-            });
+            clusters.push(cluster_verdict(&cluster.name, &found));
             findings.extend(found);
         }
-        let verdict = worst(clusters.iter().map(|cluster| cluster.verdict));
-        let verdict = verdict.unwrap_or(Verdict::Hold);
-        let mut evaluation = Evaluation::new(verdict, reason(verdict, &findings), ());
-        evaluation.clusters = clusters;
-        evaluation.measurements = findings.into_iter().map(|f| f.measurement).collect();
-        Ok(evaluation)
+        Ok(Evaluation::of(findings, clusters, ()))
     }
-}
-
-/// A measurement, and the sentence that says how it stands to its limit.
-struct Finding {
-    measurement: Measurement,
-    text: String,
 }
 
 fn judge(config: &Config, cluster: &str, summary: &ProbeSummary) -> Vec<Finding> {
@@ -266,20 +251,6 @@ fn finding(
             samples: total,
         },
         text,
-    }
-}
-
-/// The sentence of the first finding that explains the verdict.
-fn reason(verdict: Verdict, findings: &[Finding]) -> String {
-    let mut same = findings
-        .iter()
-        .filter(|finding| finding.measurement.verdict == verdict);
-    let Some(first) = same.next() else {
-        return "nothing was measured".to_owned();
-    };
-    match same.count() {
-        0 => first.text.clone(),
-        more => format!("{}, and {more} more", first.text),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use wavegate_sdk::units::Millis;
-use wavegate_sdk::{GateCluster, Problem, Release, problem};
+use wavegate_sdk::{GateCluster, Problem, Release, problem, query};
 
 /// The configuration.
 #[derive(Debug, Deserialize)]
@@ -63,16 +63,17 @@ impl Config {
 
     /// The query with its placeholders filled in.
     pub(crate) fn query(&self, release: &Release, cluster: Option<&GateCluster>) -> String {
-        let mut query = self
-            .query
-            .replace("{{release}}", &quoted(&release.digest))
-            .replace("{{version}}", &quoted(&release.version));
+        let mut values = vec![
+            ("release", release.digest.as_str()),
+            ("version", &release.version),
+        ];
         if let Some(cluster) = cluster {
-            query = query
-                .replace("{{cluster}}", &quoted(&cluster.name))
-                .replace("{{baseline}}", &quoted(&cluster.baseline));
+            values.extend([
+                ("cluster", cluster.name.as_str()),
+                ("baseline", &cluster.baseline),
+            ]);
         }
-        query
+        query::fill(&self.query, &values)
     }
 
     /// Whether each updated cluster has a verdict of its own.
@@ -110,7 +111,7 @@ impl Config {
             }
             _ => {}
         }
-        for name in placeholders(&self.query) {
+        for name in query::placeholders(&self.query) {
             match name {
                 "release" | "version" => {}
                 "cluster" | "baseline" if self.per_cluster => {}
@@ -131,17 +132,4 @@ impl Config {
         }
         problems
     }
-}
-
-/// What stands between double braces.
-fn placeholders(query: &str) -> impl Iterator<Item = &str> {
-    query
-        .split("{{")
-        .skip(1)
-        .filter_map(|rest| rest.split_once("}}").map(|(name, _)| name))
-}
-
-/// A value as it may stand inside double quotes, so that a name cannot change the query.
-fn quoted(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"")
 }

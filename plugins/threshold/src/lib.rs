@@ -7,12 +7,10 @@
 
 mod config;
 
-use std::collections::BTreeMap;
-
 use wavegate_sdk::units::number;
 use wavegate_sdk::{
-    About, ClusterVerdict, Evaluation, Evidence, Failure, Gate, GateAbout, GateCall, GateCluster,
-    Measurement, PHASES, Problem, Series, Slot, Verdict, worst,
+    About, Evaluation, Evidence, Failure, Finding, Gate, GateAbout, GateCall, GateCluster,
+    Measurement, PHASES, Problem, Series, Slot, Verdict, cluster_verdict, query,
 };
 
 pub use config::Config;
@@ -81,20 +79,11 @@ impl Gate for Threshold {
             let name = cluster.map_or("", |cluster| cluster.name.as_str());
             let found = judge(config, name, &answer);
             if cluster.is_some() {
-                let verdict = worst(found.iter().map(|finding| finding.measurement.verdict));
-                clusters.push(ClusterVerdict {
-                    cluster: name.to_owned(),
-                    verdict: verdict.unwrap_or(Verdict::Hold),
-                });
+                clusters.push(cluster_verdict(name, &found));
             }
             findings.extend(found);
         }
-        let verdict = worst(findings.iter().map(|finding| finding.measurement.verdict));
-        let verdict = verdict.unwrap_or(Verdict::Hold);
-        let mut evaluation = Evaluation::new(verdict, reason(verdict, &findings), ());
-        evaluation.clusters = clusters;
-        evaluation.measurements = findings.into_iter().map(|f| f.measurement).collect();
-        Ok(evaluation)
+        Ok(Evaluation::of(findings, clusters, ()))
     }
 }
 
@@ -122,24 +111,12 @@ fn by_label(
     clusters: &[Option<&GateCluster>],
     answers: Vec<Vec<Series>>,
 ) -> Vec<Vec<Series>> {
-    let mut of_cluster: BTreeMap<String, Vec<Series>> = BTreeMap::new();
-    for series in answers.into_iter().flatten() {
-        let value = series.labels.iter().find(|(name, _)| name == label);
-        if let Some((_, value)) = value.cloned() {
-            of_cluster.entry(value).or_default().push(series);
-        }
-    }
+    let mut of_cluster = query::by_label(label, answers.into_iter().flatten());
     clusters
         .iter()
         .map(|cluster| cluster.and_then(|it| of_cluster.remove(&it.name)))
         .map(Option::unwrap_or_default)
         .collect()
-}
-
-/// A measurement, and the sentence that says how it stands to its limit.
-struct Finding {
-    measurement: Measurement,
-    text: String,
 }
 
 fn judge(config: &Config, cluster: &str, series: &[Series]) -> Vec<Finding> {
@@ -248,20 +225,6 @@ fn aggregate(aggregate: Aggregate, series: &Series) -> Option<f64> {
         Aggregate::Last => values().last(),
     };
     value.filter(|value| value.is_finite())
-}
-
-/// The sentence of the first finding that explains the verdict.
-fn reason(verdict: Verdict, findings: &[Finding]) -> String {
-    let mut same = findings
-        .iter()
-        .filter(|finding| finding.measurement.verdict == verdict);
-    let Some(first) = same.next() else {
-        return "nothing was measured".to_owned();
-    };
-    match same.count() {
-        0 => first.text.clone(),
-        more => format!("{}, and {more} more", first.text),
-    }
 }
 
 wavegate_sdk::export_gate!(Threshold);

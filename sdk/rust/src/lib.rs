@@ -66,15 +66,18 @@ mod arena;
 pub mod bindings;
 mod codec;
 mod evidence;
+mod finding;
 mod gate;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod harness;
 pub mod log;
+pub mod query;
 pub mod shares;
 mod strategy;
 pub mod units;
 
 pub use evidence::{Cohort, Evidence};
+pub use finding::{Finding, cluster_verdict};
 pub use gate::{Evaluation, Gate, PHASES, worst};
 pub use strategy::{Outcome, Strategy};
 
