@@ -4,14 +4,22 @@ use std::collections::BTreeMap;
 
 /// Components by name.
 pub(crate) fn components() -> BTreeMap<String, &'static [u8]> {
-    let all: [(&str, &[u8]); 5] = [
+    let all: [(&str, &[u8]); 7] = [
         (
             "blue-green",
             include_bytes!("../../../plugins/components/blue-green.wasm"),
         ),
         (
+            "burn-rate",
+            include_bytes!("../../../plugins/components/burn-rate.wasm"),
+        ),
+        (
             "canary",
             include_bytes!("../../../plugins/components/canary.wasm"),
+        ),
+        (
+            "compare",
+            include_bytes!("../../../plugins/components/compare.wasm"),
         ),
         (
             "probe",

@@ -23,7 +23,15 @@ use self::toolchain::{Found, Toolchain};
 use crate::project::Project;
 
 /// The shipped plugins: a crate of this name lies in `plugins/`.
-pub(crate) const PLUGINS: [&str; 5] = ["blue-green", "canary", "probe", "rolling", "threshold"];
+pub(crate) const PLUGINS: [&str; 7] = [
+    "blue-green",
+    "burn-rate",
+    "canary",
+    "compare",
+    "probe",
+    "rolling",
+    "threshold",
+];
 
 /// What the compiler calls the crate of a plugin.
 pub(crate) fn crate_name(plugin: &str) -> String {

@@ -3,7 +3,7 @@
 use wavegate_model::plugin::PluginKind;
 
 /// Name, kind, bytes.
-pub(crate) const SHIPPED: [(&str, PluginKind, &[u8]); 5] = [
+pub(crate) const SHIPPED: [(&str, PluginKind, &[u8]); 7] = [
     (
         "canary",
         PluginKind::Strategy,
@@ -28,5 +28,15 @@ pub(crate) const SHIPPED: [(&str, PluginKind, &[u8]); 5] = [
         "threshold",
         PluginKind::Gate,
         include_bytes!("../../../../plugins/components/threshold.wasm"),
+    ),
+    (
+        "compare",
+        PluginKind::Gate,
+        include_bytes!("../../../../plugins/components/compare.wasm"),
+    ),
+    (
+        "burn-rate",
+        PluginKind::Gate,
+        include_bytes!("../../../../plugins/components/burn-rate.wasm"),
     ),
 ];
