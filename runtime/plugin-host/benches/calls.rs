@@ -21,8 +21,10 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use wavegate_model::plugin::PluginState;
+use wavegate_model::evidence::Series;
+use wavegate_model::plugin::{PluginKind, PluginState};
 use wavegate_model::policy::PluginRef;
+use wavegate_model::{DurationMs, Evidence, Query, SlotName};
 use wavegate_plugin_host::{Bench, HostOptions, PluginHost};
 use wavegate_ports::plugins::{PluginCall, Plugins, Question};
 
@@ -43,13 +45,14 @@ fn main() {
         calls(name, component);
     }
     hop(canary);
+    comparison();
     starts();
 }
 
 /// Fresh against kept, and the whole with 1 KiB of state.
 fn calls(name: &str, component: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut bench = Bench::new(folder.path(), component);
+    let mut bench = Bench::new(folder.path(), component, PluginKind::Strategy);
     let (view, none) = (ask::view(), PluginState::default());
     // Its own state, which is JSON, with blanks up to 1 KiB.
     let mut state = bench.fresh(&view, CONFIG, &none).state.0;
@@ -94,7 +97,7 @@ fn hop(component: &'static [u8]) {
         .build()
         .expect("a runtime");
     let reference = PluginRef::Shipped("canary".into());
-    let kind = wavegate_model::plugin::PluginKind::Strategy;
+    let kind = PluginKind::Strategy;
     let loaded = runtime
         .block_on(host.load(&reference, kind, folder.path()))
         .expect("canary loads");
@@ -116,6 +119,65 @@ fn hop(component: &'static [u8]) {
         median(rounds.collect()),
         "",
     );
+}
+
+/// The gate *compare* on two series of 10,000 samples each, with all its evidence at hand.
+fn comparison() {
+    const SAMPLES: u32 = 10_000;
+    const CONFIG: &str = r#"{"query":"{{cohort}} of {{cluster}}","critical":0.5,"step":"60ms"}"#;
+    let component = components::SHIPPED.iter().find(|(name, ..)| *name == "compare");
+    let folder = tempfile::tempdir().expect("a folder");
+    let bench = Bench::new(
+        folder.path(),
+        component.expect("it is shipped").2,
+        PluginKind::Gate,
+    );
+    let Question::Evaluate { call, state, .. } = ask::evaluate(Vec::new()) else {
+        unreachable!("it is a question to a gate")
+    };
+    #[expect(clippy::cast_precision_loss, reason = "an instant of today")]
+    let now = call.now.0 as f64;
+    // Numbers as if by chance, none of them twice.
+    let mut seed = 1_u32;
+    let mut series = |more: f64| {
+        let sample = |i: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let value = f64::from(seed) / f64::from(u32::MAX);
+            (now - 60.0 * f64::from(SAMPLES - i), 10.0 / (0.1 + value) + more)
+        };
+        Evidence::Series(vec![Series {
+            labels: Vec::new(),
+            samples: (1..=SAMPLES).map(sample).collect(),
+        }])
+    };
+    let cluster = &call.updated[0].name;
+    let query = |cohort: &str| Query::Range {
+        slot: SlotName::new("metrics"),
+        query: format!("{cohort} of {cluster}"),
+        window: DurationMs(600_000),
+        step: DurationMs(60),
+    };
+    let evidence = vec![
+        (query("new"), series(0.01)),
+        (query("baseline"), series(0.0)),
+    ];
+    let question = Question::Evaluate {
+        call: call.clone(),
+        state,
+        evidence,
+        slots: [SlotName::new("metrics")].into(),
+    };
+    let mut used = (0, 0);
+    let rounds = (0..ROUNDS).map(|_| {
+        let begun = Instant::now();
+        for _ in 0..20 {
+            used = bench.answered(&question, CONFIG);
+        }
+        in_micros(begun.elapsed()) / 20.0
+    });
+    let micros = median(rounds.collect());
+    println!("compare: {} units of fuel, {} bytes of memory", used.0, used.1);
+    line("compare: two series of 10,000 samples", micros, "5000");
 }
 
 /// All shipped plugins from nothing, and from what was compiled before.

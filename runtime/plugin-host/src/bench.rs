@@ -14,7 +14,7 @@ use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::{Outcome, PluginKind, PluginState, SiteView};
 use wavegate_ports::plugins::Question;
 
-/// A strategy, for benchmarks.
+/// A plugin, for benchmarks.
 #[doc(hidden)]
 pub struct Bench {
     plugin: Plugin,
@@ -23,13 +23,13 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Compiles a strategy; panics if it cannot.
+    /// Compiles a plugin; panics if it cannot.
     #[must_use]
-    pub fn new(store: &Path, component: &[u8]) -> Self {
+    pub fn new(store: &Path, component: &[u8], kind: PluginKind) -> Self {
         let runtimes: Vec<Runtime> = engine::runtimes().expect("engines");
         let store = ComponentStore::open(store, CompiledCache::Off).expect("store");
         let digest = digest_of(component);
-        let (kind, limits) = (PluginKind::Strategy, CallLimits::SMALL);
+        let limits = CallLimits::SMALL;
         let prepared = Plugin::prepare(
             &runtimes,
             &store,
@@ -83,6 +83,13 @@ impl Bench {
             .decide(store, view, config, state)
             .expect("the call ends")
             .expect("an answer")
+    }
+
+    /// A call with all its evidence in a new instance, without encoding: its fuel and its memory.
+    pub fn answered(&self, question: &Question, config: &str) -> (u64, u64) {
+        let ran = self.plugin.ask(question, config, &CallLimits::SMALL);
+        assert!(ran.result.is_ok(), "no answer");
+        (ran.fuel, ran.memory_bytes)
     }
 
     /// What of a call is encoding its question.
