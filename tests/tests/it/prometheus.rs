@@ -278,6 +278,41 @@ fn blue_green_in_a_pair() {
     shop.take_a_bad_release_back_and_a_good_one_through();
 }
 
+/// The ratio of errors against a limit, and the same against that of the baseline's nodes: two
+/// gates of one name, so that the rest of a story stays as it is.
+const AGAINST_A_LIMIT: &str = r#"      plugin: {shipped: threshold}
+      config:
+        name: error-ratio
+        query: >-
+          sum by (cluster) (rate(wavegate_front_door_requests_total{release="{{release}}",status=~"4xx|5xx|none"}[5s]))
+          / sum by (cluster) (rate(wavegate_front_door_requests_total{release="{{release}}"}[5s]))
+        clusterLabel: cluster
+        max: 0.01
+      phases: [afterBatch, soak, continuous]
+"#;
+/// Sure enough for a story that is to end soon, and a look twice as often as there are samples.
+const AGAINST_THE_BASELINE: &str = r#"      plugin: {shipped: compare}
+      config:
+        name: error-ratio
+        query: >-
+          sum by (cluster) (rate(wavegate_front_door_requests_total{cluster=~"{{clusters}}",release=~"{{running}}",status=~"4xx|5xx|none"}[3s]))
+          / sum by (cluster) (rate(wavegate_front_door_requests_total{cluster=~"{{clusters}}",release=~"{{running}}"}[3s]))
+        critical: 0.05
+        method: sequential
+        confidence: 90%
+        minSamples: 5
+        window: 1m
+        step: 1s
+        withoutControl: last
+      phases: [afterBatch, continuous]
+"#;
+
+#[test]
+fn a_comparison_with_the_baseline_stops_a_bad_release_and_lets_a_good_one_through() {
+    Shop::open(&[("policy.yaml", AGAINST_A_LIMIT, AGAINST_THE_BASELINE)])
+        .take_a_bad_release_back_and_a_good_one_through();
+}
+
 #[test]
 fn a_prometheus_that_is_away_holds_the_rollout_until_it_is_back() {
     let mut shop = Shop::open(&[]);
