@@ -125,7 +125,9 @@ fn hop(component: &'static [u8]) {
 fn comparison() {
     const SAMPLES: u32 = 10_000;
     const CONFIG: &str = r#"{"query":"{{cohort}} of {{cluster}}","critical":0.5,"step":"60ms"}"#;
-    let component = components::SHIPPED.iter().find(|(name, ..)| *name == "compare");
+    let component = components::SHIPPED
+        .iter()
+        .find(|(name, ..)| *name == "compare");
     let folder = tempfile::tempdir().expect("a folder");
     let bench = Bench::new(
         folder.path(),
@@ -143,7 +145,10 @@ fn comparison() {
         let sample = |i: u32| {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let value = f64::from(seed) / f64::from(u32::MAX);
-            (now - 60.0 * f64::from(SAMPLES - i), 10.0 / (0.1 + value) + more)
+            (
+                now - 60.0 * f64::from(SAMPLES - i),
+                10.0 / (0.1 + value) + more,
+            )
         };
         Evidence::Series(vec![Series {
             labels: Vec::new(),
@@ -176,7 +181,10 @@ fn comparison() {
         in_micros(begun.elapsed()) / 20.0
     });
     let micros = median(rounds.collect());
-    println!("compare: {} units of fuel, {} bytes of memory", used.0, used.1);
+    println!(
+        "compare: {} units of fuel, {} bytes of memory",
+        used.0, used.1
+    );
     line("compare: two series of 10,000 samples", micros, "5000");
 }
 
