@@ -271,6 +271,15 @@ impl Sides {
         }
     }
 
+    /// Whether the new side has samples since an instant, and the other has none.
+    pub(crate) fn only_new_since(&self, instant: f64) -> bool {
+        let since = |side: &[Samples]| {
+            let newest = side.iter().filter_map(|samples| samples.last());
+            newest.map(|(at, _)| *at).any(|at| at >= instant)
+        };
+        since(&self.new) && !since(&self.control)
+    }
+
     /// All samples of both sides at the common moments.
     pub(crate) fn pooled(&self) -> (Sorted, Sorted) {
         let side = |side: &[Samples]| {

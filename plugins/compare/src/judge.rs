@@ -12,6 +12,11 @@ use crate::shift::{Shift, shift};
 /// Newest samples may be older by so many steps: one may not be scraped yet, and one be late.
 const FRESH_STEPS: f64 = 3.0;
 
+/// The greatest age of the newest samples.
+pub(crate) fn fresh_ms(config: &Config) -> f64 {
+    FRESH_STEPS * f64::from(config.step_ms())
+}
+
 /// Why nothing can be judged, if so.
 pub(crate) fn unusable(config: &Config, now: f64, sides: &Sides) -> Option<String> {
     if let Some(side) = sides.missing() {
@@ -22,7 +27,7 @@ pub(crate) fn unusable(config: &Config, now: f64, sides: &Sides) -> Option<Strin
     };
     let age = now - newest;
     let step = f64::from(config.step_ms());
-    (age > FRESH_STEPS * step).then(|| {
+    (age > fresh_ms(config)).then(|| {
         let (age, step) = (number(age / 1000.0), number(step / 1000.0));
         format!("the newest samples are {age} s old, with a step of {step} s")
     })

@@ -111,13 +111,7 @@ impl Gate for Compare {
                     let why = "nothing is left to compare it with, see `withoutControl`";
                     judge::held(config, name, why, 0)
                 }
-                Control::Last => match memory.last {
-                    Some((value, samples)) => judge::by_last(config, name, value, samples),
-                    None => {
-                        let why = "nothing to compare it with, and no comparison passed before";
-                        judge::held(config, name, why, 0)
-                    }
-                },
+                Control::Last => last(config, name, &memory),
                 control => {
                     let found = compare(
                         call,
@@ -127,7 +121,7 @@ impl Gate for Compare {
                         &mut memory,
                     );
                     if config.without_control == WithoutControl::Last {
-                        memory.last = passed(&found);
+                        memory.keep(&found);
                     }
                     found
                 }
@@ -153,10 +147,26 @@ fn compare(
     if config.method == Method::Sequential {
         learn(call, config, sides, memory);
     }
+    // Nodes of the baseline may be there without getting any traffic.
+    let last_counts = config.without_control == WithoutControl::Last;
+    if last_counts && sides.only_new_since(call.now - judge::fresh_ms(config)) {
+        return last(config, cluster, memory);
+    }
     match judge::unusable(config, call.now, sides) {
         Some(why) => judge::held(config, cluster, &why, 0),
         None if config.method == Method::Ranks => judge::by_ranks(config, cluster, sides),
         None => judge::by_bets(config, cluster, &memory.test),
+    }
+}
+
+/// With nothing to compare with, the last comparison that decided something.
+fn last(config: &Config, cluster: &str, memory: &Memory) -> Vec<Finding> {
+    match memory.last {
+        Some((value, samples)) => judge::by_last(config, cluster, value, samples),
+        None => {
+            let why = "nothing to compare it with, and no comparison passed before";
+            judge::held(config, cluster, why, 0)
+        }
     }
 }
 
@@ -177,14 +187,18 @@ fn learn(call: &GateCall, config: &Config, sides: &Sides, memory: &mut Memory) {
     memory.test.take(bets, config.alpha());
 }
 
-/// The first value and its samples, if all findings pass.
-fn passed(findings: &[Finding]) -> Option<(f64, u32)> {
-    let all = findings.iter().map(|finding| &finding.measurement);
-    let pass = all
-        .clone()
-        .all(|measured| measured.verdict == Verdict::Pass);
-    let first = all.map(|measured| measured.value.map(|value| (value, measured.samples)));
-    first.flatten().next().filter(|_| pass)
+impl Memory {
+    /// Keeps what was decided; what is undecided changes nothing.
+    fn keep(&mut self, findings: &[Finding]) {
+        let Some(decided) = findings.first().map(|finding| &finding.measurement) else {
+            return;
+        };
+        match decided.verdict {
+            Verdict::Pass => self.last = decided.value.map(|value| (value, decided.samples)),
+            Verdict::Fail => self.last = None,
+            Verdict::Hold => {}
+        }
+    }
 }
 
 wavegate_sdk::export_gate!(Compare);

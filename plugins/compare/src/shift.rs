@@ -144,11 +144,23 @@ impl<'a> Differences<'a> {
         };
         // Picking from as many as a walk has steps is about as dear as another walk or two.
         let few = CANDIDATES_MIN.max((self.x.len() + self.y.len()) as u64);
-        if self.pairs > few {
-            for guess in self.guesses(rank) {
-                bracket.narrow(guess, self.count(guess), rank);
-            }
+        if self.pairs <= few {
+            return self.among(&bracket, rank);
         }
+        let [low, high] = self.guesses(rank);
+        if let Some(candidates) = self.between(low, high, few)
+            && let Some(selected) = self.pick(candidates, rank)
+        {
+            return selected;
+        }
+        for guess in [low, high] {
+            bracket.narrow(guess, self.count(guess), rank);
+        }
+        self.search(bracket, rank, few)
+    }
+
+    /// Narrows a bracket until few are left in it, or only one value.
+    fn search(&self, mut bracket: Bracket, rank: u64, few: u64) -> Selected {
         let mut walks = 0_u32;
         while bracket.low < bracket.high && bracket.upto - bracket.below > few {
             let walk = self.walk(bracket.pivot(rank, walks));
@@ -233,27 +245,61 @@ impl<'a> Differences<'a> {
         walk
     }
 
-    /// Writes out what is left between the ends of a bracket.
+    /// Picks from what is left between the ends of a bracket.
     fn among(&self, bracket: &Bracket, rank: u64) -> Selected {
-        let mut left = Vec::new();
+        let candidates = self.between(bracket.low, bracket.high, u64::MAX);
+        let selected = candidates.and_then(|candidates| self.pick(candidates, rank));
+        selected.expect("a bracket has the rank in it")
+    }
+
+    /// Writes out the differences from `low` to `high`, unless they are more than `most`.
+    fn between(&self, low: f64, high: f64, most: u64) -> Option<Candidates> {
+        let mut list = Vec::new();
+        let mut upto = 0;
         let mut rest = self.y;
         for x in self.x {
             while let [first, others @ ..] = rest
-                && x - first > bracket.high
+                && x - first > high
             {
                 rest = others;
             }
-            let row = rest.iter().map(|y| x - y);
-            left.extend(row.take_while(|difference| *difference >= bracket.low));
+            upto += rest.len() as u64;
+            for y in rest {
+                let difference = x - y;
+                if difference < low {
+                    break;
+                }
+                list.push(difference);
+            }
+            if list.len() as u64 > most {
+                return None;
+            }
         }
-        let at = usize::try_from(rank - bracket.below).expect("one of few candidates");
-        let (_, value, larger) = left.select_nth_unstable_by(at, f64::total_cmp);
-        let next = larger.iter().copied().reduce(f64::min);
-        Selected {
-            value: *value,
-            next: next.unwrap_or_else(|| self.walk(bracket.high).above),
-        }
+        let below = upto - list.len() as u64;
+        Some(Candidates { list, below, high })
     }
+
+    /// The difference of a rank, if it is among these.
+    fn pick(&self, mut candidates: Candidates, rank: u64) -> Option<Selected> {
+        let at = usize::try_from(rank.checked_sub(candidates.below)?).ok()?;
+        if at >= candidates.list.len() {
+            return None;
+        }
+        let list = &mut candidates.list;
+        let (_, value, larger) = list.select_nth_unstable_by(at, f64::total_cmp);
+        let next = larger.iter().copied().reduce(f64::min);
+        Some(Selected {
+            value: *value,
+            next: next.unwrap_or_else(|| self.walk(candidates.high).above),
+        })
+    }
+}
+
+/// Differences up to `high`, and how many are below all of them.
+struct Candidates {
+    list: Vec<f64>,
+    below: u64,
+    high: f64,
 }
 
 impl Bracket {

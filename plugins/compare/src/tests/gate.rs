@@ -384,6 +384,33 @@ fn a_cluster_without_baseline_nodes_holds_unless_the_policy_says_otherwise() {
     }
 }
 
+#[test]
+fn baseline_nodes_without_traffic_are_nothing_to_compare_with() {
+    let new = || vec![series(&wave(30, 5.0))];
+    for (without, verdict) in [("hold", Verdict::Hold), ("last", Verdict::Pass)] {
+        let config = format!(r#""critical":1,"withoutControl":"{without}""#);
+        let mut run = run(&config);
+        let mut judge = |new: Vec<Series>, old: Vec<Series>| {
+            let found = run.evaluate(&answers(new, old));
+            found.expect("an answer").verdict
+        };
+        // Not yet a pass to fall back upon.
+        assert_eq!(judge(new(), vec![]), Verdict::Hold);
+        assert_eq!(judge(new(), new()), Verdict::Pass);
+        // What is undecided changes nothing, and traffic may stop while it is.
+        let few = || vec![series(&wave(5, 5.0))];
+        assert_eq!(judge(few(), few()), Verdict::Hold);
+        assert_eq!(judge(new(), vec![]), verdict, "{without}");
+        assert_eq!(judge(new(), vec![aged(&wave(30, 5.0), 60_000.0)]), verdict);
+        // No new data is no evidence, whatever was before.
+        assert_eq!(judge(vec![], vec![]), Verdict::Hold);
+        assert_eq!(judge(vec![], new()), Verdict::Hold);
+        // A fail is the last word as well.
+        assert_eq!(judge(vec![series(&wave(30, 9.0))], new()), Verdict::Fail);
+        assert_eq!(judge(new(), vec![]), Verdict::Hold);
+    }
+}
+
 fn untouched(names: &[&str]) -> Vec<GateCluster> {
     let cluster = |name: &&str| GateCluster {
         name: (*name).to_owned(),
