@@ -142,3 +142,35 @@ fn a_wrong_configuration_is_told_where_it_is_written() {
         assert!(done.err.contains("nothing was touched"), "{}", done.err);
     }
 }
+
+/// What the page of the gates says of the source that its examples ask.
+const SHOP_PROM: &str = "---
+apiVersion: wavegate.dev/v1alpha1
+kind: Source
+metadata: {name: shop-prom}
+spec:
+  prometheus: {address: \"https://prometheus.example.com\"}
+  grants: {policies: any}
+";
+
+#[test]
+fn the_examples_on_the_page_of_the_gates_are_valid() {
+    let page = include_str!("../../../../runtime/docs/gates.md");
+    let blocks = page.split("\n```yaml\n").skip(1);
+    let examples: Vec<&str> = blocks
+        .filter_map(|rest| rest.split("\n```").next())
+        .collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let fleet = Fleet::small("    plugin: {shipped: rolling}");
+        let indented = example.lines().map(|line| format!("  {line}\n"));
+        let policy = fleet.read("policy.yaml") + &indented.collect::<String>() + SHOP_PROM;
+        fleet.write("policy.yaml", &policy);
+        fleet.wavegate(&["validate", "demo"]).expect(0);
+        // It is the configuration that is valid, and not only the place where it stands.
+        let broken = policy.replace("critical: 20%", "critical: none");
+        let broken = broken.replace("objective: 99.9%", "objective: 100%");
+        fleet.write("policy.yaml", &broken);
+        fleet.wavegate(&["validate", "demo"]).expect(2);
+    }
+}
