@@ -82,6 +82,7 @@ impl Rehearsal {
             (wave.approval, wave.after) = (None, Vec::new());
         }
         spec.policy.time_limits = Default::default();
+        spec.windows = Default::default();
         let old = Release {
             version: "before".to_owned(),
             digest: Digest::from_sha256(&[0; 32]),
