@@ -133,6 +133,10 @@ impl Margin {
         self.above(value).max(value.next_up())
     }
 
+    pub(crate) fn is_nothing(self) -> bool {
+        self.amount() == 0.0
+    }
+
     fn amount(self) -> f64 {
         match self {
             Self::Absolute(amount) | Self::Share(amount) => amount,

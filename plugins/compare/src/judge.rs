@@ -75,6 +75,8 @@ pub(crate) struct Direction {
     pub(crate) worse: bool,
     pub(crate) fine: bool,
     pub(crate) p_worse: f64,
+    /// Both sides as they are.
+    plain: Ranked,
 }
 
 pub(crate) fn direction(
@@ -84,7 +86,11 @@ pub(crate) fn direction(
     alpha_worse: f64,
 ) -> Direction {
     let at = |ranked: &Ranked| ranked.method();
-    let tolerated = Ranked::new(new, &control.map(|value| config.tolerated.above(value)));
+    let plain = Ranked::new(new, control);
+    let tolerated = match config.tolerated.is_nothing() {
+        true => plain,
+        false => Ranked::new(new, &control.map(|value| config.tolerated.above(value))),
+    };
     let critical = control.map(|value| config.critical.strictly_above(value));
     let critical = Ranked::new(new, &critical);
     let p_worse = tolerated.p_greater(at(&tolerated));
@@ -93,6 +99,7 @@ pub(crate) fn direction(
         worse: p_worse <= alpha_worse && critical.superiority() >= 0.5,
         fine: critical.p_less(at(&critical)) <= config.alpha(),
         p_worse,
+        plain,
     }
 }
 
@@ -105,10 +112,6 @@ pub(crate) fn by_ranks(config: &Config, cluster: &str, sides: &Sides) -> Vec<Fin
         let why = format!("{n} against {m} samples, fewer than {}", config.min_samples);
         return held(config, cluster, &why, samples);
     }
-    let ranked = Ranked::new(&new, &control);
-    let Some(shift) = shift(&new, &control, config.alpha(), ranked.method()) else {
-        return held(config, cluster, "no data", samples);
-    };
     let directions = directions(config, &new, &control);
     // Two directions share the false alarms.
     let parts = f64::from(u32::try_from(directions.len()).unwrap_or(1));
@@ -116,6 +119,14 @@ pub(crate) fn by_ranks(config: &Config, cluster: &str, sides: &Sides) -> Vec<Fin
         .iter()
         .map(|(new, control)| direction(config, new, control, config.alpha() / parts))
         .collect();
+    // What is told is told of the sides as they are, whichever direction is worse.
+    let ranked = match config.worse {
+        Worse::Higher | Worse::Either => found[0].plain,
+        Worse::Lower => found[0].plain.negated(),
+    };
+    let Some(shift) = shift(&new, &control, config.alpha(), ranked.method()) else {
+        return held(config, cluster, "no data", samples);
+    };
     let verdict = if found.iter().any(|direction| direction.worse) {
         Verdict::Fail
     } else if found.iter().all(|direction| direction.fine) {

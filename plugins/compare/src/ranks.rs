@@ -145,6 +145,15 @@ impl Ranked {
         }
     }
 
+    /// The same of the samples with the other sign.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self {
+            u: self.pairs() - self.u,
+            ..self
+        }
+    }
+
     /// The method for these samples.
     pub fn method(&self) -> Method {
         match self.ties == 0.0 && self.n * self.m <= EXACT_PRODUCT_MAX {

@@ -274,6 +274,27 @@ fn the_report_says_how_much_and_how_sure() {
 }
 
 #[test]
+fn the_effect_is_told_of_the_sides_as_they_are_whichever_direction_is_worse() {
+    for worse in ["higher", "lower", "either"] {
+        let config = format!(r#""critical":1,"worse":"{worse}""#);
+        let found = judge(
+            &config,
+            vec![series(&wave(30, 5.5))],
+            vec![series(&wave(30, 5.0))],
+        );
+        let value = |name: &str| {
+            let named = found.measurements.iter().find(|m| m.name == name);
+            named.and_then(|m| m.value).expect("it is told")
+        };
+        assert_eq!(value("value-shift"), 0.5, "{worse}");
+        assert!(
+            (value("value-rank-biserial") - 0.75).abs() < 1e-12,
+            "{worse}"
+        );
+    }
+}
+
+#[test]
 fn a_test_in_bets_says_the_same_however_often_it_is_looked_at() {
     let config = r#""critical":1,"method":"sequential""#;
     let (new, old) = (wave(40, 5.2), wave(40, 5.0));
