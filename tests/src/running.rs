@@ -116,8 +116,18 @@ impl Running {
     /// If it ends before, or the deadline passes.
     #[track_caller]
     pub fn line(&mut self, part: &str) -> String {
+        self.line_with(&[part])
+    }
+
+    /// As [`Running::line`], for a line that contains all of these.
+    ///
+    /// # Panics
+    /// If it ends before, or the deadline passes.
+    #[track_caller]
+    pub fn line_with(&mut self, parts: &[&str]) -> String {
+        let has_all = |line: &str| parts.iter().all(|part| line.contains(part));
         let seen = self.out.iter().chain(&self.err);
-        if let Some(line) = seen.into_iter().find(|line| line.contains(part)) {
+        if let Some(line) = seen.into_iter().find(|line| has_all(line)) {
             return line.clone();
         }
         let deadline = Instant::now() + DEADLINE;
@@ -125,12 +135,12 @@ impl Running {
             match self.lines.recv_timeout(left(deadline)) {
                 Ok(line) => {
                     let text = self.keep(line);
-                    if text.contains(part) {
+                    if has_all(&text) {
                         return text;
                     }
                 }
                 Err(_) => panic!(
-                    "no line with `{part}`; stdout:\n{}\nstderr:\n{}",
+                    "no line with {parts:?}; stdout:\n{}\nstderr:\n{}",
                     self.out.join("\n"),
                     self.err.join("\n")
                 ),

@@ -249,10 +249,8 @@ impl Rehearsal {
 /// What would hold or fail a site although the world is as it should be.
 fn trouble(fact: &Fact) -> Option<String> {
     match fact {
-        Fact::StrategyUnavailable {
-            why: why @ Unavailable::BadAnswer(_),
-            ..
-        } => Some(why.to_string()),
+        // Asking again would lead to the same: a strategy is a function of what it is told.
+        Fact::StrategyUnavailable { why, .. } => Some(why.to_string()),
         Fact::SiteFailed { reason, .. } => Some(reason.to_string()),
         _ => None,
     }
