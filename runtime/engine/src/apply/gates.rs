@@ -1,0 +1,156 @@
+//! What gates said, and of which evidence.
+
+use super::site_mut;
+use super::sites::soak_anew;
+use crate::soak;
+use crate::state::{Asked, GateKey, Retry, State};
+use alloc::boxed::Box;
+use wavegate_model::limits::GATE_INTERVAL_MIN;
+use wavegate_model::plugin::{Evaluation, Phase, Subject, Verdict};
+use wavegate_model::{ConsultationId, GateName, SiteName, Timestamp, Unavailable};
+
+pub(super) fn failed_again(retry: &mut Retry, at: Timestamp, why: &Unavailable) {
+    retry.failures += 1;
+    retry.not_before = at.plus(Retry::delay(retry.failures));
+    retry.why = Some(Box::new(why.clone()));
+}
+
+pub(super) fn gate_asked(state: &mut State, consultation: ConsultationId, key: &GateKey) {
+    state.next_consultation = consultation.next();
+    let evidence = evidence(state, key);
+    state
+        .consultations
+        .insert(consultation, Asked::Gate(key.clone(), evidence));
+    state.gates.entry(key.clone()).or_default().asked = Some(consultation);
+}
+
+/// Number of the evidence that a gate's answer now would be about. It rises when a site changes,
+/// and for a wave when one of its sites is no longer finished.
+pub(super) fn evidence(state: &State, key: &GateKey) -> u64 {
+    match &key.subject {
+        Subject::Site(site) => state.site(site).evidence,
+        Subject::Wave(wave) => {
+            let waves = state.spec.plan.waves.iter().zip(&state.waves);
+            let found = waves.into_iter().find(|(plan, _)| plan.name == *wave);
+            found.map_or(0, |(_, wave)| wave.evidence)
+        }
+    }
+}
+
+pub(super) fn gate_answered(
+    state: &mut State,
+    consultation: ConsultationId,
+    key: &GateKey,
+    evaluation: &Evaluation,
+    at: Timestamp,
+) {
+    let asked = state.consultations.remove(&consultation);
+    let current = matches!(asked, Some(Asked::Gate(_, asked)) if asked == evidence(state, key));
+    let policy = crate::gates::policy_of(state, &key.gate);
+    let interval = policy.interval.max(GATE_INTERVAL_MIN);
+    let active = state.clock.active(at);
+    let gate = state.gates.entry(key.clone()).or_default();
+    gate.asked = None;
+    gate.attempts += 1;
+    gate.answers += 1;
+    gate.retry = Retry::default();
+    gate.state = evaluation.state.clone();
+    gate.evaluation = Some(Box::new(evaluation.clone()));
+    gate.due = if current { at.plus(interval) } else { at };
+    match evaluation.verdict {
+        Verdict::Fail => {
+            gate.fails_in_row += 1;
+            gate.fails += 1;
+        }
+        Verdict::Pass => gate.fails_in_row = 0,
+        Verdict::Hold => {}
+    }
+    if current {
+        gate.last = Some((evaluation.verdict, at));
+    }
+    let Subject::Site(name) = &key.subject else {
+        return;
+    };
+    let site = site_mut(state, name);
+    if key.phase == Phase::AfterBatch {
+        site.idle_decisions = 0;
+    }
+    if key.phase != Phase::Soak && key.phase != Phase::Continuous {
+        return;
+    }
+    match evaluation.verdict {
+        Verdict::Pass if current => {
+            soak::passed(site.soak.entry(key.clone()).or_default(), active, interval)
+        }
+        // A pass on evidence that is void by now says nothing.
+        Verdict::Pass | Verdict::Hold => soak::undecided(site.soak.entry(key.clone()).or_default()),
+        Verdict::Fail => soak_anew(state, name, active),
+    }
+}
+
+pub(super) fn gate_unavailable(
+    state: &mut State,
+    consultation: ConsultationId,
+    key: &GateKey,
+    why: &Unavailable,
+    at: Timestamp,
+) {
+    state.consultations.remove(&consultation);
+    let counts = crate::gates::policy_of(state, &key.gate).on_unavailable
+        == wavegate_model::policy::OnUnavailable::Fail
+        && *why != Unavailable::HostStopped;
+    let gate = state.gates.entry(key.clone()).or_default();
+    gate.asked = None;
+    gate.attempts += 1;
+    gate.answers += 1;
+    if counts {
+        gate.fails_in_row += 1;
+        gate.fails += 1;
+    }
+    failed_again(&mut gate.retry, at, why);
+    gate.due = gate.retry.not_before;
+    gate.last = None;
+    if let Subject::Site(name) = &key.subject
+        && matches!(key.phase, Phase::Soak | Phase::Continuous)
+    {
+        soak::undecided(site_mut(state, name).soak.entry(key.clone()).or_default());
+    }
+}
+
+/// What was measured so far was measured of something else.
+pub(super) fn new_evidence(state: &mut State, name: &SiteName, at: Timestamp) {
+    let site = site_mut(state, name);
+    site.evidence_start = at;
+    site.evidence += 1;
+    // Only this site's: a step must not cost as much as the fleet is large.
+    let first = GateKey {
+        subject: Subject::Site(name.clone()),
+        phase: Phase::AfterBatch,
+        gate: GateName::new(""),
+    };
+    let subject = first.subject.clone();
+    let mine = |key: &GateKey| key.phase == Phase::AfterBatch && key.subject == subject;
+    for (_, gate) in state
+        .gates
+        .range_mut(first..)
+        .take_while(|(key, _)| mine(key))
+    {
+        gate.last = None;
+        gate.attempts = 0;
+        gate.due = at;
+    }
+}
+
+/// These gates have to judge the site once more, by the evidence since its last batch settled.
+pub(super) fn ask_again(state: &mut State, name: &SiteName, gates: &[GateName]) {
+    for gate in gates {
+        let key = GateKey {
+            subject: Subject::Site(name.clone()),
+            phase: Phase::AfterBatch,
+            gate: gate.clone(),
+        };
+        if let Some(gate) = state.gates.get_mut(&key) {
+            gate.last = None;
+        }
+    }
+}

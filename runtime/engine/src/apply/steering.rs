@@ -1,0 +1,58 @@
+//! What people and the host ask for.
+
+use super::sites::wait_ended;
+use super::wave_mut;
+use crate::fact::HoldReason;
+use crate::soak;
+use crate::state::State;
+use wavegate_model::{DurationMs, SiteName, Timestamp, WaveName};
+
+pub(super) fn resumed(state: &mut State, at: Timestamp, down: DurationMs) {
+    // While the clock stands still this time does not count anyway.
+    if !state.clock.stands_still() {
+        state.clock.stopped = state.clock.stopped.plus(down);
+    }
+    state.resumed_at_command = state.next_command;
+    state.consultations.clear();
+    for cluster in state.clusters.values_mut() {
+        cluster.epoch = None;
+    }
+    for gate in state.gates.values_mut() {
+        gate.asked = None;
+    }
+    for site in state.sites.values_mut() {
+        site.asked = None;
+        site.fresh_after = at;
+        for coverage in site.soak.values_mut() {
+            soak::undecided(coverage);
+        }
+    }
+}
+
+pub(super) fn continued(state: &mut State, at: Timestamp) {
+    state.clock.paused = false;
+    if let Some(HoldReason::TimeLimit { site, wave, .. }) = state.held.take() {
+        // The limit counts anew from here.
+        let active = state.clock.active(at);
+        match &wave {
+            Some(wave) => wave_mut(state, wave).limit_since = active,
+            None if site.is_none() => state.limit_since = active,
+            None => {}
+        }
+        if let Some(site) = site.as_ref().and_then(|name| state.sites.get_mut(name)) {
+            site.limit_since = active;
+            if let Some(batch) = &mut site.batch {
+                batch.progress = active;
+            }
+        }
+    }
+}
+
+pub(super) fn approved(state: &mut State, wave: Option<&WaveName>, site: Option<&SiteName>) {
+    if let Some(wave) = wave {
+        wave_mut(state, wave).approved = true;
+    }
+    if let Some(site) = site {
+        wait_ended(state, site);
+    }
+}

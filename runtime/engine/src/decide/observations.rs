@@ -1,0 +1,141 @@
+//! What was seen of clusters.
+
+use crate::command::Change;
+use crate::fact::{End, Fact};
+use crate::input::Observation;
+use crate::state::State;
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use wavegate_model::{ClusterName, ClusterObservation, DurationMs, Epoch, Seen, Timestamp};
+
+/// An observation that shows nothing new is journaled this often, so that a reader can tell how
+/// old a state is.
+const SEEN_AGAIN_AFTER: DurationMs = DurationMs::secs(10);
+
+pub(super) fn observed(state: &State, now: Timestamp, observation: &Observation) -> Vec<Fact> {
+    match observation {
+        Observation::Claimed { cluster, epoch } => match state.clusters.get(cluster) {
+            // Epochs rise; a lower one is an answer that came late.
+            Some(found) if found.epoch.is_none_or(|known| known < *epoch) => {
+                alloc::vec![Fact::Claimed {
+                    cluster: cluster.clone(),
+                    epoch: *epoch
+                }]
+            }
+            _ => Vec::new(),
+        },
+        Observation::Lost { cluster, detail } => lost(state, now, cluster, detail),
+        Observation::Seen { cluster, seen } => seen_facts(state, cluster, seen),
+    }
+}
+
+pub(super) fn lost(state: &State, now: Timestamp, name: &ClusterName, detail: &str) -> Vec<Fact> {
+    let Some(cluster) = state.clusters.get(name) else {
+        return Vec::new();
+    };
+    if state.unreachable(name).is_some() {
+        return Vec::new();
+    }
+    let last = cluster
+        .seen
+        .as_ref()
+        .map_or(state.clock.started, |seen| seen.at);
+    if now.since(last) < state.spec.policy.membership.unreachable_after {
+        return Vec::new();
+    }
+    alloc::vec![Fact::ClusterLost {
+        cluster: name.clone(),
+        detail: detail.to_string()
+    }]
+}
+
+pub(super) fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<Fact> {
+    let Some(cluster) = state.clusters.get(name) else {
+        return Vec::new();
+    };
+    let fresh_after = cluster
+        .site
+        .as_ref()
+        .map_or(Timestamp(0), |site| state.site(site).fresh_after);
+    let worth = cluster.seen.as_ref().is_none_or(|last| {
+        let wanted = last.at < fresh_after && seen.at >= fresh_after;
+        let news = cluster.lost.is_some() || !seen.same_as(last);
+        seen.at > last.at && (wanted || news || seen.at.since(last.at) >= SEEN_AGAIN_AFTER)
+    });
+    if !worth {
+        return Vec::new();
+    }
+    let mut facts = alloc::vec![Fact::Observed {
+        cluster: name.clone(),
+        seen: seen.clone()
+    }];
+    if cluster.lost.is_some() {
+        facts.push(Fact::ClusterReturned {
+            cluster: name.clone(),
+        });
+    }
+    if cluster.baseline.is_none()
+        && let Some(release) = baseline(seen)
+    {
+        facts.push(Fact::BaselineTaken {
+            cluster: name.clone(),
+            release: Box::new(release),
+            desired: seen.desired,
+        });
+    }
+    if let Some(own) = cluster.epoch
+        && later_host(seen).is_some_and(|other| other > own)
+    {
+        // Somebody else has carried out a command there: whatever this host still wants is void.
+        facts.push(Fact::Finished {
+            end: End::Superseded,
+        });
+        return facts;
+    }
+    facts.extend(left_by_earlier_host(state, name, seen));
+    facts
+}
+
+/// The latest host whose command left its stamp in a cluster.
+pub(super) fn later_host(seen: &ClusterObservation) -> Option<Epoch> {
+    let stamps = [seen.last_nodes, seen.last_traffic];
+    stamps.into_iter().flatten().map(|stamp| stamp.epoch).max()
+}
+
+/// The one release that runs in a cluster, if it is one.
+pub(super) fn baseline(seen: &ClusterObservation) -> Option<wavegate_model::Release> {
+    let mut running = seen.nodes.iter().filter(|(_, counts)| counts.total() > 0);
+    let (digest, _) = running.next()?;
+    if running.next().is_some() {
+        return None;
+    }
+    seen.releases.get(digest).cloned()
+}
+
+/// Commands of an earlier host process are confirmed by the stamp that they left in the cluster,
+/// or decided again. They are never sent again blindly.
+pub(super) fn left_by_earlier_host(
+    state: &State,
+    name: &ClusterName,
+    seen: &ClusterObservation,
+) -> Vec<Fact> {
+    let earlier = state.outstanding.range(..state.resumed_at_command);
+    let concerned = earlier.filter_map(|(id, effect)| {
+        let stamp = match &effect.change {
+            Change::Nodes(change) if change.cluster == *name => seen.last_nodes,
+            Change::Traffic { epochs, .. } if epochs.contains_key(name) => seen.last_traffic,
+            Change::Nodes(_) | Change::Traffic { .. } => return None,
+        };
+        if seen.at < state.site(&effect.site).fresh_after {
+            return None;
+        }
+        let done = stamp.is_some_and(|s| s.command == *id && s.generation == effect.generation);
+        Some(if done {
+            Fact::CommandConfirmed { command: *id }
+        } else {
+            Fact::CommandVoided { command: *id }
+        })
+    });
+    concerned.collect()
+}
