@@ -97,7 +97,7 @@ impl Rehearsal {
             } else {
                 Permille::NONE
             };
-            let traffic = BTreeMap::from([(old.digest.clone(), share)]);
+            let traffic = [(old.digest.clone(), share)].into();
             let seen = ClusterObservation {
                 at: Timestamp(0),
                 desired,

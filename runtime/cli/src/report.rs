@@ -25,7 +25,7 @@ struct Report<'a> {
     outcome: String,
     release: &'a str,
     /// The beginning of the release's digest, as in the front door's header `x-wavegate-release`.
-    digest: &'a str,
+    digest: String,
     seconds: f64,
     sites: BTreeMap<&'a str, &'static str>,
     failures: BTreeMap<&'a str, String>,
@@ -105,7 +105,7 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
         rollout: state.spec.rollout.as_str(),
         outcome: word(outcome),
         release: &state.spec.release.version,
-        digest: state.spec.release.digest.short(),
+        digest: state.spec.release.digest.text().short().to_owned(),
         seconds: seconds(state),
         sites: state
             .sites

@@ -183,15 +183,15 @@ fn split_words(split: &Split, state: &State) -> String {
 }
 
 /// What people call a release; the beginning of its digest if nobody said.
-fn version<'a>(release: &'a Digest, cluster: &ClusterName, state: &'a State) -> &'a str {
+fn version(release: &Digest, cluster: &ClusterName, state: &State) -> String {
     if *release == state.spec.release.digest {
-        return &state.spec.release.version;
+        return state.spec.release.version.clone();
     }
     let baseline = state.clusters.get(cluster);
     let baseline = baseline.and_then(|cluster| cluster.baseline.as_deref());
     match baseline {
-        Some(baseline) if baseline.digest == *release => &baseline.version,
-        Some(_) | None => release.short(),
+        Some(baseline) if baseline.digest == *release => baseline.version.clone(),
+        Some(_) | None => release.text().short().to_owned(),
     }
 }
 

@@ -16,7 +16,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use wavegate_model::evidence::{ProbeSummary, Requests};
 use wavegate_model::observation::NodeCounts;
-use wavegate_model::{Cluster, ClusterObservation, Digest, Epoch, Permille, Release, Timestamp};
+use wavegate_model::{
+    ByRelease, Cluster, ClusterObservation, Digest, Epoch, Permille, Release, Timestamp,
+};
 use wavegate_ports::driver::{DriverError, Inspection};
 
 /// Failed health checks in a row after which a node that has served gets no more requests. One
@@ -286,8 +288,8 @@ impl Service {
         Ok(ClusterObservation {
             at,
             desired: self.folder.desired(self.nodes)?,
-            nodes,
-            releases,
+            nodes: nodes.into(),
+            releases: releases.into(),
             traffic: door.as_ref().map(|door| self.traffic(door)),
             busy,
             last_nodes: owner.and_then(|owner| owner.last_nodes),
@@ -295,7 +297,7 @@ impl Service {
         })
     }
 
-    fn traffic(&self, door: &FrontDoorStatus) -> BTreeMap<Digest, Permille> {
+    fn traffic(&self, door: &FrontDoorStatus) -> ByRelease<Permille> {
         let shares = door
             .split
             .shares()

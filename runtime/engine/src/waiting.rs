@@ -139,7 +139,7 @@ fn names<T: ToString>(items: &[T]) -> String {
 /// A split for people: `eu-1 3f2a9c10b7de 25%, …`.
 pub fn split_text(split: &Split) -> String {
     let share = |s: &wavegate_model::Share| {
-        alloc::format!("{} {} {}", s.cluster, s.release.short(), s.share)
+        alloc::format!("{} {} {}", s.cluster, s.release.text().short(), s.share)
     };
     let shares: Vec<String> = split.shares().iter().map(share).collect();
     if shares.is_empty() {

@@ -57,7 +57,7 @@ mod tests {
     fn the_layout_is_fixed() {
         let hash = hash(&GENESIS, &RolloutId::from("r1"), 1, &record());
         assert_eq!(
-            Digest::from_sha256(&hash).as_str(),
+            Digest::from_sha256(&hash).text().as_str(),
             "sha256:6a4d68c2f495ef60220ada9ae6953be692781c8b8ec527973d4d1be49824b001"
         );
     }

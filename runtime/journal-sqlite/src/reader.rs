@@ -252,7 +252,7 @@ fn known(connection: &Connection, rollout: &RolloutId) -> Result<(), Failure> {
 pub(crate) fn blob(connection: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, Failure> {
     let bytes: Option<Vec<u8>> = connection
         .prepare_cached("SELECT bytes FROM blobs WHERE digest = ?1")?
-        .query_row([digest.as_str()], |row| row.get(0))
+        .query_row([digest.text().as_str()], |row| row.get(0))
         .optional()?;
     match bytes {
         Some(bytes) if chain::digest(&bytes) != *digest => {

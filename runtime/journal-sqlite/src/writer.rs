@@ -330,7 +330,7 @@ fn store_blob(connection: &Connection, blob: &Blob) -> Result<(), Failure> {
     // One that is there already is left alone by the table's own rule.
     connection
         .prepare_cached("INSERT INTO blobs (digest, bytes) VALUES (?1, ?2)")?
-        .execute(params![blob.digest.as_str(), blob.bytes])?;
+        .execute(params![blob.digest.text().as_str(), blob.bytes])?;
     Ok(())
 }
 

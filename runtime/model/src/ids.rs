@@ -1,7 +1,7 @@
 //! Typed ids. Names come from documents, numbers are counted by the engine.
 //!
-//! Names and digests are copied into every fact, question and command. A copy shares its text
-//! with the original, so that it costs neither memory nor time.
+//! Names are copied into every fact, question and command. A copy shares its text with the
+//! original, so that it costs neither memory nor time.
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -185,10 +185,13 @@ number_type! {
     Generation;
 }
 
-/// A digest: `sha256:` and 64 lower-case hex digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A digest: the 32 bytes of a SHA-256 sum, written as `sha256:` and 64 lower-case hex digits.
+///
+/// Every look at a cluster compares digests, so that they are kept where they are used: text
+/// behind a pointer would be one more wait for memory each time.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Digest(Text);
+pub struct Digest([u8; 32]);
 
 /// The text is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -198,10 +201,23 @@ pub struct NotADigest(pub String);
 impl Digest {
     /// Parses `sha256:<64 hex digits>`.
     pub fn parse(text: &str) -> Result<Self, NotADigest> {
-        let hex = text.strip_prefix("sha256:").unwrap_or_default();
-        let is_hex = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-        if hex.len() == 64 && hex.bytes().all(is_hex) {
-            Ok(Self(Text::new(text)))
+        let hex = text.strip_prefix("sha256:").unwrap_or_default().as_bytes();
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        let mut sum = [0; 32];
+        let fits = hex.len() == 2 * sum.len();
+        let read = sum.iter_mut().zip(hex.chunks_exact(2)).all(|(byte, two)| {
+            let both = value(two[0]).zip(value(two[1]));
+            both.is_some_and(|(high, low)| {
+                *byte = high << 4 | low;
+                true
+            })
+        });
+        if fits && read {
+            Ok(Self(sum))
         } else {
             Err(NotADigest(text.to_string()))
         }
@@ -209,29 +225,42 @@ impl Digest {
 
     /// Makes a digest from the 32 bytes of a SHA-256 sum.
     pub fn from_sha256(sum: &[u8; 32]) -> Self {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(71);
-        text.push_str("sha256:");
-        for byte in sum {
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-        Self(Text::new(text))
+        Self(*sum)
     }
 
     /// `sha256:` and the hex digits.
+    pub fn text(&self) -> DigestText {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = *b"sha256:0000000000000000000000000000000000000000000000000000000000000000";
+        for (two, byte) in text[PREFIX..].chunks_exact_mut(2).zip(self.0) {
+            two[0] = HEX[usize::from(byte >> 4)];
+            two[1] = HEX[usize::from(byte & 15)];
+        }
+        DigestText(text)
+    }
+}
+
+/// Length of `sha256:`.
+const PREFIX: usize = 7;
+
+/// A digest as text.
+#[derive(Clone)]
+pub struct DigestText([u8; PREFIX + 64]);
+
+impl DigestText {
+    /// `sha256:` and the hex digits.
     pub fn as_str(&self) -> &str {
-        &self.0.text
+        core::str::from_utf8(&self.0).expect("hex digits are ASCII")
     }
 
     /// The first 12 hex digits, for people.
     pub fn short(&self) -> &str {
-        &self.as_str()[7..19]
+        &self.as_str()[PREFIX..PREFIX + 12]
     }
 
     /// The 64 hex digits alone, for file names.
     pub fn hex(&self) -> &str {
-        &self.as_str()[7..]
+        &self.as_str()[PREFIX..]
     }
 }
 
@@ -242,15 +271,21 @@ impl TryFrom<String> for Digest {
     }
 }
 
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.as_str().to_string()
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text().as_str())
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.text().as_str())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({:?})", self.text().as_str())
     }
 }
 
@@ -261,9 +296,15 @@ mod tests {
     #[test]
     fn a_digest_is_checked() {
         let good = Digest::from_sha256(&[0xab; 32]);
-        assert_eq!(Digest::parse(good.as_str()), Ok(good.clone()));
-        assert_eq!(good.short(), "abababababab");
+        assert_eq!(Digest::parse(good.text().as_str()), Ok(good.clone()));
+        assert_eq!(good.text().short(), "abababababab");
+        let text = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        let read = Digest::parse(text).unwrap();
+        assert_eq!(read.to_string(), text);
+        assert_eq!(read.text().hex(), &text[7..]);
         assert!(Digest::parse("sha256:abc").is_err());
-        assert!(Digest::parse(&good.as_str().to_uppercase()).is_err());
+        assert!(Digest::parse(&text[7..]).is_err());
+        assert!(Digest::parse(&text.replace('f', "g")).is_err());
+        assert!(Digest::parse(&good.text().as_str().to_uppercase()).is_err());
     }
 }

@@ -13,6 +13,7 @@
 extern crate alloc;
 
 pub mod amount;
+pub mod by_release;
 pub mod evidence;
 pub mod fleet;
 pub mod goal;
@@ -30,12 +31,13 @@ pub mod unavailable;
 pub mod windows;
 
 pub use amount::{Amount, Permille};
+pub use by_release::ByRelease;
 pub use evidence::{Evidence, Query};
 pub use fleet::{Cluster, Labels, Selector};
 pub use goal::{ClusterGoal, Goal, Share, Split};
 pub use ids::{
-    ClusterName, CommandId, ConsultationId, Digest, Epoch, GateName, Generation, PolicyName,
-    RolloutId, ServiceName, SiteName, SlotName, SourceName, WaveName,
+    ClusterName, CommandId, ConsultationId, Digest, DigestText, Epoch, GateName, Generation,
+    PolicyName, RolloutId, ServiceName, SiteName, SlotName, SourceName, WaveName,
 };
 pub use observation::{ClusterObservation, NodeCounts, Seen};
 pub use plan::{Plan, PlannedSite, PlannedWave};

@@ -1,10 +1,10 @@
 //! What a driver saw.
 
 use crate::amount::Permille;
+use crate::by_release::ByRelease;
 use crate::ids::{CommandId, Digest, Epoch, Generation};
 use crate::release::Release;
 use crate::time::Timestamp;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::ops::Deref;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -46,11 +46,11 @@ pub struct ClusterObservation {
     /// Nodes that the cluster should have.
     pub desired: u32,
     /// Nodes by the release they run.
-    pub nodes: BTreeMap<Digest, NodeCounts>,
+    pub nodes: ByRelease<NodeCounts>,
     /// What is known of the releases that run, so that a baseline can be restored.
-    pub releases: BTreeMap<Digest, Release>,
+    pub releases: ByRelease<Release>,
     /// The cluster's part of its site's traffic, by release; none where traffic cannot be split.
-    pub traffic: Option<BTreeMap<Digest, Permille>>,
+    pub traffic: Option<ByRelease<Permille>>,
     /// Whether the driver is still carrying out a command.
     pub busy: bool,
     /// The last command that changed nodes.
@@ -62,9 +62,7 @@ pub struct ClusterObservation {
 impl ClusterObservation {
     /// Nodes of a release.
     pub fn of(&self, release: &Digest) -> NodeCounts {
-        // There are one or two: they are told apart without reading the digests.
-        let found = self.nodes.iter().find(|(digest, _)| *digest == release);
-        found.map(|(_, counts)| *counts).unwrap_or_default()
+        self.nodes.get(release).copied().unwrap_or_default()
     }
 
     /// Serving nodes of all releases.

@@ -163,7 +163,7 @@ impl Plugins for PluginHost {
             // What is in memory does not vouch for what is in the store, which a restart would read.
             let bytes = shared.store.get(&digest)?;
             shared
-                .ready(digest.as_str(), &digest, &bytes, Some(kind))
+                .ready(digest.text().as_str(), &digest, &bytes, Some(kind))
                 .map(|plugin| plugin.loaded.clone())
         })
     }
@@ -341,7 +341,7 @@ impl Shared {
         let loaded = self
             .store
             .get(digest)
-            .and_then(|bytes| self.ready(digest.as_str(), digest, &bytes, kind));
+            .and_then(|bytes| self.ready(digest.text().as_str(), digest, &bytes, kind));
         loaded.map_err(|why| Unavailable::NotLoaded {
             message: clean(&why.to_string()),
         })

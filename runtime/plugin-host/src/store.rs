@@ -89,7 +89,8 @@ impl ComponentStore {
     }
 
     fn component_path(&self, digest: &Digest) -> PathBuf {
-        self.components.join(format!("{}.wasm", digest.hex()))
+        self.components
+            .join(format!("{}.wasm", digest.text().hex()))
     }
 
     /// Keeps a component under its digest. What is there already stays, if it is whole.
@@ -119,7 +120,7 @@ impl ComponentStore {
 
     fn compiled_path(&self, digest: &Digest, engine: &str) -> PathBuf {
         self.compiled
-            .join(format!("{}-{engine}.cwasm", digest.hex()))
+            .join(format!("{}-{engine}.cwasm", digest.text().hex()))
     }
 
     /// Compiled code that this host wrote for this component and engine. Anything else counts as
@@ -160,7 +161,7 @@ fn mac_of(key: &[u8; KEY_BYTES], digest: &Digest, engine: &str, code: &[u8]) -> 
     let mut mac =
         HmacSha256::new_from_slice(key).unwrap_or_else(|_| HmacSha256::new(&Default::default()));
     // Digests and engine names have fixed lengths, so the parts cannot run into each other.
-    mac.update(digest.hex().as_bytes());
+    mac.update(digest.text().hex().as_bytes());
     mac.update(engine.as_bytes());
     mac.update(code);
     mac

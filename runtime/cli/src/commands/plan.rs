@@ -70,7 +70,7 @@ struct JsonPlan<'a> {
 struct JsonPlugin<'a> {
     name: &'a str,
     version: &'a str,
-    digest: &'a str,
+    digest: String,
 }
 
 impl<'a> From<&'a LoadedPlugin> for JsonPlugin<'a> {
@@ -78,7 +78,7 @@ impl<'a> From<&'a LoadedPlugin> for JsonPlugin<'a> {
         Self {
             name: &plugin.about.name,
             version: &plugin.about.version,
-            digest: plugin.digest.as_str(),
+            digest: plugin.digest.to_string(),
         }
     }
 }

@@ -299,7 +299,7 @@ fn labels((cluster, release): &Target) -> String {
     format!(
         "cluster=\"{}\",release=\"{}\"",
         escaped(cluster.as_str()),
-        escaped(release.as_str())
+        escaped(release.text().as_str())
     )
 }
 

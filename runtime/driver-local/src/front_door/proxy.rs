@@ -184,7 +184,10 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Answer> {
 
 fn named<B>(mut response: Response<B>, node: &str, release: &Digest) -> Response<B> {
     let headers = response.headers_mut();
-    for (name, value) in [(NODE_HEADER, node), (RELEASE_HEADER, release.short())] {
+    for (name, value) in [
+        (NODE_HEADER, node),
+        (RELEASE_HEADER, release.text().short()),
+    ] {
         // A node may call itself one of these too; ours is the one that counts. A name that is
         // no header value is left out.
         headers.remove(name);

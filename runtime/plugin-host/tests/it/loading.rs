@@ -157,7 +157,7 @@ fn resume_loads_the_stored_bytes_and_nothing_else() {
 
     let stored = store
         .join("components")
-        .join(format!("{}.wasm", loaded.digest.hex()));
+        .join(format!("{}.wasm", loaded.digest.text().hex()));
     std::fs::write(&stored, guests::build("early-done")).unwrap();
     for host in [host, again()] {
         let damaged = block_on(host.load_stored(&loaded.digest, PluginKind::Strategy));

@@ -30,7 +30,7 @@ async fn scrape(addr: SocketAddr) -> BTreeMap<String, f64> {
     );
     let mut text = String::from_utf8(page.body.to_vec()).unwrap();
     for n in 1..=3 {
-        text = text.replace(release(n).as_str(), &n.to_string());
+        text = text.replace(release(n).text().as_str(), &n.to_string());
     }
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let samples = lines.map(|line| {

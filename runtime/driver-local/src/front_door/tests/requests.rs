@@ -28,7 +28,7 @@ async fn a_split_is_exact_and_nodes_take_turns() {
     let answer = client.get().await.unwrap();
     assert_eq!(
         answer.headers[super::super::RELEASE_HEADER],
-        release(1).short()
+        release(1).text().short()
     );
     assert_eq!(door.client.status().await.unwrap().diverted, 0);
 }

@@ -214,9 +214,9 @@ impl Tale {
         let seen = ClusterObservation {
             at: Timestamp(self.now + 1000),
             desired: 4,
-            nodes,
-            releases: BTreeMap::new(),
-            traffic: Some(traffic),
+            nodes: nodes.into(),
+            releases: [].into(),
+            traffic: Some(traffic.into()),
             busy: false,
             last_nodes: None,
             last_traffic: None,

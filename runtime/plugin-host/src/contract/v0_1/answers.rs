@@ -108,7 +108,7 @@ pub(super) fn verdict_to_guest(verdict: Verdict) -> wit::Verdict {
 pub(super) fn release(release: &ReleaseId) -> wit::Release {
     wit::Release {
         version: release.version.clone(),
-        digest: release.digest.as_str().to_owned(),
+        digest: release.digest.to_string(),
     }
 }
 

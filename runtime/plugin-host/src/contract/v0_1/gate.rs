@@ -72,7 +72,7 @@ fn cluster(cluster: &GateCluster) -> wit::GateCluster {
     wit::GateCluster {
         name: cluster.name.as_str().to_owned(),
         role: cluster.role.clone(),
-        baseline: cluster.baseline.as_str().to_owned(),
+        baseline: cluster.baseline.to_string(),
         new_ready: cluster.new_ready,
         baseline_ready: cluster.baseline_ready,
     }

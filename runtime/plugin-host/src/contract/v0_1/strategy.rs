@@ -36,7 +36,7 @@ pub(super) fn view(view: &SiteView) -> wit::SiteView {
     let cluster = |c: &wavegate_model::plugin::ClusterView| wit::ClusterView {
         name: c.name.as_str().to_owned(),
         role: c.role.clone(),
-        baseline: c.baseline.as_str().to_owned(),
+        baseline: c.baseline.to_string(),
         desired: c.desired,
         new_ready: c.new_ready,
         new_unready: c.new_unready,
