@@ -275,9 +275,9 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
 
 /// All answers of a gate, summed up.
 #[derive(Default)]
-struct GateSum<'a> {
+struct GateSum {
     asked: u32,
-    subjects: BTreeSet<&'a Subject>,
+    subjects: BTreeSet<Subject>,
     /// How many of the last verdicts read so, one for each subject and phase.
     last: BTreeMap<&'static str, u32>,
 }
@@ -286,8 +286,8 @@ struct GateSum<'a> {
 fn gates(state: &State) -> Vec<String> {
     let failed = |site: &SiteName| state.sites.get(site).is_some_and(|s| s.failure.is_some());
     let mut lines = Vec::new();
-    let mut sums: BTreeMap<&GateName, GateSum<'_>> = BTreeMap::new();
-    for (key, gate) in &state.gates {
+    let mut sums: BTreeMap<GateName, GateSum> = BTreeMap::new();
+    for (key, gate) in state.gates() {
         let Some(evaluation) = &gate.evaluation else {
             continue;
         };
@@ -304,9 +304,9 @@ fn gates(state: &State) -> Vec<String> {
             ));
             continue;
         }
-        let sum = sums.entry(&key.gate).or_default();
+        let sum = sums.entry(key.gate).or_default();
         sum.asked += gate.answers;
-        sum.subjects.insert(&key.subject);
+        sum.subjects.insert(key.subject);
         let word = words::verdict_word(evaluation.verdict);
         *sum.last.entry(word).or_default() += 1;
     }

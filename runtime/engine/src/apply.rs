@@ -73,7 +73,6 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
             .collect(),
         sites: sites.into_iter().collect(),
         clusters: clusters.into_iter().collect(),
-        gates: BTreeMap::new(),
         outstanding: BTreeMap::new(),
         consultations: BTreeMap::new(),
         resumed_at_command: CommandId(0),

@@ -121,13 +121,17 @@ impl Auditor {
                 consultation, gate, ..
             } => {
                 book.asked.remove(consultation);
-                book.last.remove(gate);
+                book.verdict(gate, None);
                 book.cover(gate, None, at);
             }
             Fact::CommandIssued { effect } => {
                 book.last_command = effect.id;
                 book.generation = effect.generation;
-                book.open.insert(effect.id, (**effect).clone());
+                let split = match &effect.change {
+                    Change::Traffic { split, .. } => Some(split.clone()),
+                    Change::Nodes(_) => None,
+                };
+                book.open.insert(effect.id, (effect.site.clone(), split));
                 let touched = match &effect.change {
                     Change::Nodes(change) => alloc::vec![change.cluster.clone()],
                     Change::Traffic { .. } => book.site(&effect.site).clusters.clone(),
@@ -249,7 +253,7 @@ impl Auditor {
         let now = book.evidence_of(key);
         let current = asked.is_some_and(|(gate, evidence)| gate == *key && evidence == now);
         if current {
-            book.last.insert(key.clone(), (verdict, now));
+            book.verdict(key, Some((verdict, now)));
         }
         let counts = match verdict {
             Verdict::Pass if !current => Verdict::Hold,
@@ -259,13 +263,13 @@ impl Auditor {
     }
 
     fn answer_of_command(&mut self, command: CommandId, at: Timestamp, done: bool) {
-        let Some(effect) = self.book.open.remove(&command) else {
+        let Some((site, split)) = self.book.open.remove(&command) else {
             return;
         };
-        let site = self.book.site_mut(&effect.site);
+        let site = self.book.site_mut(&site);
         site.outstanding = None;
         site.fresh_after = at;
-        if let (Change::Traffic { split, .. }, true) = (effect.change, done) {
+        if let (Some(split), true) = (split, done) {
             site.split = split;
             site.intended = None;
             site.evidence += 1;

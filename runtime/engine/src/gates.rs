@@ -55,7 +55,7 @@ pub fn judge(
             phase,
             gate: gate.clone(),
         };
-        let found = state.gates.get(&key);
+        let found = state.gate(&key);
         if found.is_some_and(|g| matches!(g.last, Some((Verdict::Pass, _)))) {
             continue;
         }
@@ -139,7 +139,7 @@ pub fn background(
                 phase,
                 gate: gate.name.clone(),
             };
-            let found = state.gates.get(&key);
+            let found = state.gate(&key);
             if found.is_some_and(|g| g.asked.is_some()) {
                 continue;
             }
@@ -181,7 +181,7 @@ pub fn answered(
     result: &Result<Evaluation, Unavailable>,
 ) -> Vec<Fact> {
     let policy = policy_of(state, &key.gate);
-    let before = state.gates.get(key);
+    let before = state.gate(key);
     let (fact, failed) = match result {
         Ok(evaluation) => {
             let evaluation = enough_samples(evaluation, policy.min_samples);

@@ -196,8 +196,7 @@ fn check_done(state: &State, name: &SiteName, site: &SiteState) -> Result<(), Ba
             gate,
         };
         let passed = state
-            .gates
-            .get(&key)
+            .gate(&key)
             .is_some_and(|g| matches!(g.last, Some((Verdict::Pass, _))));
         if site.touched && !passed {
             return not_done(alloc::format!("gate {} has not passed", key.gate));

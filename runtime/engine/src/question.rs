@@ -90,7 +90,7 @@ fn gate_views(state: &State, name: &SiteName, now: Timestamp) -> Vec<GateView> {
             phase: Phase::AfterBatch,
             gate: gate.name.clone(),
         };
-        let last = state.gates.get(&key).and_then(|g| g.last);
+        let last = state.gate(&key).and_then(|g| g.last);
         GateView {
             name: gate.name.clone(),
             last: last.map(|(verdict, _)| verdict),
@@ -118,7 +118,7 @@ pub fn to_gate(
     key: &GateKey,
     now: Timestamp,
 ) -> Command {
-    let found = state.gates.get(key);
+    let found = state.gate(key);
     let sites: Vec<&SiteState> = match &key.subject {
         Subject::Site(site) => alloc::vec![state.site(site)],
         Subject::Wave(wave) => {

@@ -1,5 +1,7 @@
 //! The state of a rollout. Changed by [`crate::apply`] alone.
 
+mod gates;
+
 use crate::command::Effect;
 use crate::fact::{End, FailReason, HoldReason, StopReason};
 use crate::spec::Spec;
@@ -7,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+pub use gates::Gates;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Completed, Evaluation, Phase, PluginState, Subject, Verdict};
 use wavegate_model::{
@@ -31,8 +34,6 @@ pub struct State {
     pub sites: Table<SiteName, SiteState>,
     /// All clusters of the plan.
     pub clusters: Table<ClusterName, ClusterState>,
-    /// Every gate that was asked, by what it judged and when.
-    pub gates: BTreeMap<GateKey, GateState>,
     /// Commands to drivers whose answer has not come.
     pub outstanding: BTreeMap<CommandId, Effect>,
     /// Questions to plugins whose answer has not come.
@@ -151,6 +152,8 @@ pub struct WaveState {
     pub failed: u32,
     /// How often evidence of the whole wave began anew.
     pub evidence: u64,
+    /// Gates that were asked about the whole wave.
+    pub gates: Gates,
 }
 
 /// Where a wave is.
@@ -224,6 +227,8 @@ pub struct SiteState {
     pub evidence_start: Timestamp,
     /// How often evidence began anew.
     pub evidence: u64,
+    /// Gates that were asked about it.
+    pub gates: Gates,
     /// Whether the gates after the last batch still have to pass.
     pub batch_unjudged: bool,
     /// Healthy time.

@@ -21,7 +21,7 @@ pub(super) fn gate_asked(state: &mut State, consultation: ConsultationId, key: &
     state
         .consultations
         .insert(consultation, Asked::Gate(key.clone(), evidence));
-    state.gates.entry(key.clone()).or_default().asked = Some(consultation);
+    state.gate_mut(key).asked = Some(consultation);
 }
 
 /// Number of the evidence that a gate's answer now would be about. It rises when a site changes,
@@ -49,7 +49,7 @@ pub(super) fn gate_answered(
     let policy = crate::gates::policy_of(state, &key.gate);
     let interval = policy.interval.max(GATE_INTERVAL_MIN);
     let active = state.clock.active(at);
-    let gate = state.gates.entry(key.clone()).or_default();
+    let gate = state.gate_mut(key);
     gate.asked = None;
     gate.attempts += 1;
     gate.answers += 1;
@@ -99,7 +99,7 @@ pub(super) fn gate_unavailable(
     let counts = crate::gates::policy_of(state, &key.gate).on_unavailable
         == wavegate_model::policy::OnUnavailable::Fail
         && *why != Unavailable::HostStopped;
-    let gate = state.gates.entry(key.clone()).or_default();
+    let gate = state.gate_mut(key);
     gate.asked = None;
     gate.attempts += 1;
     gate.answers += 1;
@@ -122,19 +122,7 @@ pub(super) fn new_evidence(state: &mut State, name: &SiteName, at: Timestamp) {
     let site = site_mut(state, name);
     site.evidence_start = at;
     site.evidence += 1;
-    // Only this site's: a step must not cost as much as the fleet is large.
-    let first = GateKey {
-        subject: Subject::Site(name.clone()),
-        phase: Phase::AfterBatch,
-        gate: GateName::new(""),
-    };
-    let subject = first.subject.clone();
-    let mine = |key: &GateKey| key.phase == Phase::AfterBatch && key.subject == subject;
-    for (_, gate) in state
-        .gates
-        .range_mut(first..)
-        .take_while(|(key, _)| mine(key))
-    {
+    for gate in site.gates.of_phase_mut(Phase::AfterBatch) {
         gate.last = None;
         gate.attempts = 0;
         gate.due = at;
@@ -143,13 +131,9 @@ pub(super) fn new_evidence(state: &mut State, name: &SiteName, at: Timestamp) {
 
 /// These gates have to judge the site once more, by the evidence since its last batch settled.
 pub(super) fn ask_again(state: &mut State, name: &SiteName, gates: &[GateName]) {
+    let site = site_mut(state, name);
     for gate in gates {
-        let key = GateKey {
-            subject: Subject::Site(name.clone()),
-            phase: Phase::AfterBatch,
-            gate: gate.clone(),
-        };
-        if let Some(gate) = state.gates.get_mut(&key) {
+        if let Some(gate) = site.gates.get_mut(Phase::AfterBatch, gate) {
             gate.last = None;
         }
     }

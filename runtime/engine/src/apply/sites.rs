@@ -4,7 +4,7 @@ use super::gates::ask_again;
 use super::{site_mut, wave_mut};
 use crate::state::{Retry, SitePhase, State, Step, WavePhase};
 use alloc::vec::Vec;
-use wavegate_model::plugin::{Completed, Outcome, Phase, Proposal, Subject};
+use wavegate_model::plugin::{Completed, Outcome, Phase, Proposal};
 use wavegate_model::{DurationMs, SiteName, Split, Timestamp, WaveName};
 
 /// Changes a site's phase and keeps its wave's counts in step.
@@ -42,12 +42,10 @@ pub(super) fn set_phase(state: &mut State, name: &SiteName, phase: SitePhase) {
 
 /// A site of a wave is no longer finished: what was judged after the wave is void.
 pub(super) fn reopened(state: &mut State, index: usize) {
-    state.waves[index].evidence += 1;
-    let wave = &state.spec.plan.waves[index].name;
-    for (key, gate) in &mut state.gates {
-        if key.phase == Phase::AfterWave && matches!(&key.subject, Subject::Wave(w) if w == wave) {
-            gate.last = None;
-        }
+    let wave = &mut state.waves[index];
+    wave.evidence += 1;
+    for gate in wave.gates.of_phase_mut(Phase::AfterWave) {
+        gate.last = None;
     }
 }
 

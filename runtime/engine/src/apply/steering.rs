@@ -17,11 +17,12 @@ pub(super) fn resumed(state: &mut State, at: Timestamp, down: DurationMs) {
     for cluster in state.clusters.values_mut() {
         cluster.epoch = None;
     }
-    for gate in state.gates.values_mut() {
-        gate.asked = None;
+    for wave in &mut state.waves {
+        wave.gates.values_mut().for_each(|gate| gate.asked = None);
     }
     for site in state.sites.values_mut() {
         site.asked = None;
+        site.gates.values_mut().for_each(|gate| gate.asked = None);
         site.fresh_after = at;
         for coverage in site.soak.values_mut() {
             soak::undecided(coverage);

@@ -1,7 +1,6 @@
 //! What the auditor remembers. Written from the facts, by code of its own.
 
 use super::Violation;
-use crate::command::Effect;
 use crate::fact::End;
 use crate::spec::Spec;
 use crate::state::GateKey;
@@ -58,6 +57,9 @@ pub(super) struct Covered {
     pub(super) last: Option<DurationMs>,
 }
 
+/// The last verdict of each gate that was asked, with the evidence that it is about.
+pub(super) type Verdicts = Vec<(Phase, GateName, Verdict, u64)>;
+
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     pub(super) wave: usize,
@@ -68,6 +70,7 @@ pub(super) struct Site {
     pub(super) split: Split,
     pub(super) intended: Option<Split>,
     pub(super) evidence: u64,
+    pub(super) verdicts: Verdicts,
     pub(super) settled: bool,
     pub(super) wait: Wait,
     pub(super) covered: BTreeMap<GateName, Covered>,
@@ -107,6 +110,7 @@ pub(super) struct Wave {
     pub(super) failed: u32,
     pub(super) in_flight: u32,
     pub(super) evidence: u64,
+    pub(super) verdicts: Verdicts,
 }
 
 #[derive(Clone, Debug)]
@@ -115,9 +119,9 @@ pub(super) struct Book {
     pub(super) sites: Table<SiteName, Site>,
     pub(super) clusters: Table<ClusterName, Cluster>,
     pub(super) waves: Vec<Wave>,
-    pub(super) last: BTreeMap<GateKey, (Verdict, u64)>,
     pub(super) asked: BTreeMap<ConsultationId, (GateKey, u64)>,
-    pub(super) open: BTreeMap<CommandId, Effect>,
+    /// Whose each command is, and the traffic that it sets.
+    pub(super) open: BTreeMap<CommandId, (SiteName, Option<Split>)>,
     pub(super) last_command: CommandId,
     pub(super) generation: Generation,
     pub(super) failed: u32,
@@ -172,7 +176,6 @@ impl Book {
             spec: Box::new(spec.clone()),
             sites: sites.into_iter().collect(),
             clusters: clusters.into_iter().collect(),
-            last: BTreeMap::new(),
             asked: BTreeMap::new(),
             open: BTreeMap::new(),
             last_command: CommandId(0),
@@ -295,8 +298,28 @@ impl Book {
     }
 
     pub(super) fn passed(&self, key: &GateKey) -> bool {
+        let verdicts = match &key.subject {
+            Subject::Site(site) => &self.site(site).verdicts,
+            Subject::Wave(wave) => &self.waves[self.wave_index(wave)].verdicts,
+        };
         let now = self.evidence_of(key);
-        self.last.get(key) == Some(&(Verdict::Pass, now))
+        verdicts.iter().any(|(phase, gate, verdict, evidence)| {
+            let mine = *phase == key.phase && *gate == key.gate;
+            mine && *verdict == Verdict::Pass && *evidence == now
+        })
+    }
+
+    /// Writes down what a gate said last; none forgets it.
+    pub(super) fn verdict(&mut self, key: &GateKey, said: Option<(Verdict, u64)>) {
+        let verdicts = match &key.subject {
+            Subject::Site(site) => &mut self.site_mut(site).verdicts,
+            Subject::Wave(wave) => {
+                let index = self.wave_index(wave);
+                &mut self.waves[index].verdicts
+            }
+        };
+        verdicts.retain(|(phase, gate, ..)| *phase != key.phase || *gate != key.gate);
+        verdicts.extend(said.map(|(said, of)| (key.phase, key.gate.clone(), said, of)));
     }
 
     /// All gates of a phase have passed for what is there now.
@@ -404,6 +427,7 @@ fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
         split: Split::default(),
         intended: None,
         evidence: 0,
+        verdicts: Verdicts::new(),
         settled: true,
         wait: Wait::Nothing,
         covered: BTreeMap::new(),
