@@ -150,6 +150,9 @@ pub fn to_gate(
         .filter(|site| site.phase == SitePhase::Pending)
         .flat_map(|site| &site.clusters)
         .filter_map(|name| gate_cluster(state, name));
+    // Made for all of them at once, not grown step by step.
+    let mut shown = Vec::with_capacity(UNTOUCHED_MAX.min(state.clusters.len()));
+    shown.extend(untouched.take(UNTOUCHED_MAX));
     let call = GateCall {
         now,
         subject: key.subject.clone(),
@@ -158,7 +161,7 @@ pub fn to_gate(
         evidence_start: start,
         release: release(state),
         updated: updated.collect(),
-        untouched: untouched.take(UNTOUCHED_MAX).collect(),
+        untouched: shown,
     };
     Command::AskGate {
         consultation,

@@ -59,9 +59,11 @@ pub(super) fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<
         .as_ref()
         .map_or(Timestamp(0), |site| state.site(site).fresh_after);
     let worth = cluster.seen.as_ref().is_none_or(|last| {
-        let wanted = last.at < fresh_after && seen.at >= fresh_after;
-        let news = cluster.lost.is_some() || !seen.same_as(last);
-        seen.at > last.at && (wanted || news || seen.at.since(last.at) >= SEEN_AGAIN_AFTER)
+        let wanted = || last.at < fresh_after && seen.at >= fresh_after;
+        let again = || seen.at.since(last.at) >= SEEN_AGAIN_AFTER;
+        // What is cheap to tell comes first.
+        let news = || cluster.lost.is_some() || !seen.same_as(last);
+        seen.at > last.at && (wanted() || again() || news())
     });
     if !worth {
         return Vec::new();
