@@ -5,10 +5,11 @@ mod hands;
 use super::Violation;
 use crate::command::Change;
 use crate::fact::{End, Fact, HoldReason};
+use crate::state::GateKey;
 use alloc::string::String;
 use alloc::vec;
 use hands::*;
-use wavegate_model::plugin::{Phase, Proposal, Verdict};
+use wavegate_model::plugin::{Phase, Proposal, Subject, Verdict};
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
 use wavegate_model::{DurationMs, Generation};
@@ -340,6 +341,45 @@ fn a_wave_is_done_when_its_sites_have_soaked_with_it() {
         tale.bad(Fact::WaveDone { wave: "w0".into() }),
         Violation::Soak { .. }
     );
+}
+
+#[test]
+fn what_was_said_of_a_wave_is_void_once_a_site_of_it_is_open_again() {
+    let mut spec = with_gate(Phase::AfterWave);
+    spec.plan.waves[0] = wave("w0", &["a"], vec![]);
+    spec.plan.waves[1] = wave("w1", &["b", "c"], vec![0]);
+    let gate = GateKey {
+        subject: Subject::Wave("w0".into()),
+        ..gate_of("a", Phase::AfterWave)
+    };
+    let soaked = || Fact::SiteSoaked { site: "a".into() };
+    let mut tale = Tale::updating(&spec);
+    tale.finish_a();
+    tale.ok(Fact::WaveSoakStarted { wave: "w0".into() });
+    tale.ok(soaked());
+    tale.ask(&gate);
+    tale.answer(&gate, Verdict::Pass);
+    // It would be done now, but a cluster comes back with a node too few.
+    tale.ok(Fact::ClusterLost {
+        cluster: "a".into(),
+        detail: String::from("no route"),
+    });
+    tale.see("a", 3, 0, 1000);
+    tale.ok(Fact::ClusterReturned {
+        cluster: "a".into(),
+    });
+    let nodes = tale.nodes("a", 4, 0);
+    tale.carry_out(nodes);
+    tale.see("a", 4, 0, 1000);
+    tale.ok(Fact::BatchSettled { site: "a".into() });
+    tale.ok(Fact::SiteSoakStarted { site: "a".into() });
+    tale.ok(Fact::SiteDone { site: "a".into() });
+    tale.ok(soaked());
+    let done = || Fact::WaveDone { wave: "w0".into() };
+    finds!(tale.bad(done()), Violation::NotPassed { .. });
+    tale.ask(&gate);
+    tale.answer(&gate, Verdict::Pass);
+    tale.ok(done());
 }
 
 #[test]
