@@ -166,7 +166,11 @@ impl Engine {
             Fact::CommandIssued { effect } => Some(Command::Effect((**effect).clone())),
             _ => None,
         });
-        step.commands = asked.collect();
+        for command in asked {
+            // Most steps have one; room for four would be a kilobyte.
+            step.commands.reserve_exact(1);
+            step.commands.push(command);
+        }
     }
 
     fn apply_all(
