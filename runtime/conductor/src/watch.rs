@@ -49,17 +49,22 @@ pub(crate) async fn cluster(
 ) {
     let driver = fleet.driver_of(&name).clone();
     let mut claimed = false;
+    let mut answered = None;
     loop {
         let observation = if claimed {
             let look = driver.observe(&fleet.rollout, &name);
             match tokio::time::timeout(options.observe_timeout, look).await {
-                Ok(Ok(seen)) => Observation::Seen {
-                    cluster: name.clone(),
-                    seen: seen.into(),
-                },
+                Ok(Ok(seen)) => {
+                    answered = Some(seen.at);
+                    Observation::Seen {
+                        cluster: name.clone(),
+                        seen: seen.into(),
+                    }
+                }
                 Ok(Err(error)) => Observation::Lost {
                     cluster: name.clone(),
                     detail: detail(error),
+                    answered,
                 },
                 Err(_) => {
                     let detail = format!(
@@ -69,6 +74,7 @@ pub(crate) async fn cluster(
                     Observation::Lost {
                         cluster: name.clone(),
                         detail,
+                        answered,
                     }
                 }
             }
@@ -94,6 +100,7 @@ pub(crate) async fn cluster(
                 Err(error) => Observation::Lost {
                     cluster: name.clone(),
                     detail: detail(error),
+                    answered,
                 },
             }
         };

@@ -23,7 +23,9 @@ use sites::{
 };
 use steering::{approved, continued, resumed};
 use wavegate_model::plugin::Completed;
-use wavegate_model::{ClusterName, CommandId, ConsultationId, DurationMs, SiteName, Timestamp};
+use wavegate_model::{
+    ClusterName, CommandId, ConsultationId, DurationMs, Seen, SiteName, Timestamp,
+};
 
 /// The state after a rollout's first fact.
 pub fn begin(at: Timestamp, spec: &Spec) -> State {
@@ -96,6 +98,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         Fact::Claimed { cluster, epoch } => cluster_mut(state, cluster).epoch = Some(*epoch),
         Fact::Observed { cluster, seen } => {
             let found = cluster_mut(state, cluster);
+            found.news = news(found, seen);
             found.seen = Some(seen.clone());
             observed(state, cluster, active);
         }
@@ -236,6 +239,15 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
     }
     state.clock.settle(at, &state.phase);
 }
+/// Since when a cluster has looked as it does now. It is told again within ten seconds only if
+/// something is new, so that most looks need not be compared.
+fn news(cluster: &ClusterState, seen: &Seen) -> Timestamp {
+    let old = cluster.seen.as_ref().is_some_and(|last| {
+        seen.at.since(last.at) >= DurationMs::secs(10) && seen.same_as(last)
+    });
+    if old { cluster.news } else { seen.at }
+}
+
 fn site_mut<'a>(state: &'a mut State, name: &SiteName) -> &'a mut SiteState {
     state
         .sites

@@ -6,8 +6,8 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Outcome};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, Epoch, Generation, Seen, SiteName, Unavailable,
-    WaveName,
+    ClusterName, CommandId, ConsultationId, Epoch, Generation, Seen, SiteName, Timestamp,
+    Unavailable, WaveName,
 };
 
 /// Something that happened outside.
@@ -88,6 +88,9 @@ pub enum Observation {
         cluster: ClusterName,
         /// What was tried.
         detail: String,
+        /// When it answered last, if this host process knows.
+        #[serde(default)]
+        answered: Option<Timestamp>,
     },
     /// This host became the owner.
     Claimed {

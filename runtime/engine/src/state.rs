@@ -378,6 +378,8 @@ pub struct ClusterState {
     pub epoch: Option<Epoch>,
     /// What was seen last.
     pub seen: Option<Seen>,
+    /// Since when it has looked like that.
+    pub news: Timestamp,
     /// Since when it is lost, with what was tried.
     pub lost: Option<(Timestamp, String)>,
     /// Whether a command was given for it.

@@ -9,9 +9,12 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::{ClusterName, ClusterObservation, DurationMs, Epoch, Seen, Timestamp};
 
-/// An observation that shows nothing new is journaled this often, so that a reader can tell how
-/// old a state is.
+/// An observation that shows nothing new is journaled first after this long, so that a reader can
+/// tell how old a state is.
 const SEEN_AGAIN_AFTER: DurationMs = DurationMs::secs(10);
+/// And then ever more seldom, down to this: the journal of a rollout that waits for weeks must not
+/// grow by a line for each cluster and look.
+const SEEN_AGAIN_AFTER_MAX: DurationMs = DurationMs::secs(5 * 60);
 
 pub(super) fn observed(state: &State, now: Timestamp, observation: &Observation) -> Vec<Fact> {
     match observation {
@@ -25,12 +28,22 @@ pub(super) fn observed(state: &State, now: Timestamp, observation: &Observation)
             }
             _ => Vec::new(),
         },
-        Observation::Lost { cluster, detail } => lost(state, now, cluster, detail),
+        Observation::Lost {
+            cluster,
+            detail,
+            answered,
+        } => lost(state, now, cluster, detail, *answered),
         Observation::Seen { cluster, seen } => seen_facts(state, cluster, seen),
     }
 }
 
-pub(super) fn lost(state: &State, now: Timestamp, name: &ClusterName, detail: &str) -> Vec<Fact> {
+pub(super) fn lost(
+    state: &State,
+    now: Timestamp,
+    name: &ClusterName,
+    detail: &str,
+    answered: Option<Timestamp>,
+) -> Vec<Fact> {
     let Some(cluster) = state.clusters.get(name) else {
         return Vec::new();
     };
@@ -40,7 +53,8 @@ pub(super) fn lost(state: &State, now: Timestamp, name: &ClusterName, detail: &s
     let last = cluster
         .seen
         .as_ref()
-        .map_or(state.clock.started, |seen| seen.at);
+        .map_or(state.clock.started, |seen| seen.at)
+        .max(answered.unwrap_or_default());
     if now.since(last) < state.spec.policy.membership.unreachable_after {
         return Vec::new();
     }
@@ -60,7 +74,9 @@ pub(super) fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<
         .map_or(Timestamp(0), |site| state.site(site).fresh_after);
     let worth = cluster.seen.as_ref().is_none_or(|last| {
         let wanted = || last.at < fresh_after && seen.at >= fresh_after;
-        let again = || seen.at.since(last.at) >= SEEN_AGAIN_AFTER;
+        let quiet = last.at.since(cluster.news);
+        let patience = quiet.clamp(SEEN_AGAIN_AFTER, SEEN_AGAIN_AFTER_MAX);
+        let again = || seen.at.since(last.at) >= patience;
         // What is cheap to tell comes first.
         let news = || cluster.lost.is_some() || !seen.same_as(last);
         seen.at > last.at && (wanted() || again() || news())

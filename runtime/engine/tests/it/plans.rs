@@ -140,6 +140,7 @@ fn a_verdict_about_evidence_that_is_void_does_not_count() {
     let lost = Observation::Lost {
         cluster: cluster.clone(),
         detail: "no route".to_string(),
+        answered: None,
     };
     let (gone, back) = (Timestamp(now + 60_000), Timestamp(now + 61_000));
     let step = engine.step(gone, &Input::Observation(lost));

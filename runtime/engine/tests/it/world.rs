@@ -33,6 +33,8 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     pub(crate) desired: u32,
     pub(crate) reachable: bool,
+    /// When it answered last.
+    answered: u64,
     traffic: BTreeMap<Digest, Permille>,
     epoch: Epoch,
     last_nodes: Option<Stamp>,
@@ -250,6 +252,7 @@ impl World {
                 found.nodes[usize::try_from(index).unwrap()].dead = true;
             }
             let observation = if found.reachable {
+                found.answered = self.now;
                 Observation::Seen {
                     seen: self.see(&cluster).into(),
                     cluster,
@@ -258,6 +261,7 @@ impl World {
                 Observation::Lost {
                     cluster,
                     detail: "no route".to_string(),
+                    answered: Some(Timestamp(found.answered)),
                 }
             };
             let at = self.later();
@@ -536,6 +540,7 @@ fn fresh(def: &scenario::ClusterDef) -> (ClusterName, Cluster) {
         nodes: vec![node; usize::try_from(def.nodes).unwrap()],
         desired: def.nodes,
         reachable: true,
+        answered: START,
         traffic: [share].into_iter().filter(|(_, s)| s.0 > 0).collect(),
         epoch: Epoch(0),
         last_nodes: None,
