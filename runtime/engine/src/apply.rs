@@ -242,9 +242,10 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
 /// Since when a cluster has looked as it does now. It is told again within ten seconds only if
 /// something is new, so that most looks need not be compared.
 fn news(cluster: &ClusterState, seen: &Seen) -> Timestamp {
-    let old = cluster.seen.as_ref().is_some_and(|last| {
-        seen.at.since(last.at) >= DurationMs::secs(10) && seen.same_as(last)
-    });
+    let old = cluster
+        .seen
+        .as_ref()
+        .is_some_and(|last| seen.at.since(last.at) >= DurationMs::secs(10) && seen.same_as(last));
     if old { cluster.news } else { seen.at }
 }
 

@@ -1,6 +1,7 @@
 //! Takes guards out of the code and demands that the tests notice.
 //!
-//! Each file in `tests/mutants` names an invariant of ARCHITECTURE.md, the text that guards it,
+//! Each file in `tests/mutants` names an invariant of ARCHITECTURE.md, or a bug of
+//! `runtime/docs/lessons.md`, the text that guards it,
 //! what stands there without the guard, the tests that have to fail, and what they have to say.
 //! The work is done in a copy of the checkout under `target/mutants`, with one folder for all
 //! builds, so that a mutant costs the crates that it changes.
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use self::file::{Mutant, Tests};
+use self::file::{Guards, Mutant, Tests};
 use self::tree::Tree;
 use crate::project::Project;
 use crate::report::{Counts, Outcome};
@@ -75,14 +76,14 @@ pub(crate) fn run(project: &Project, names: &[String]) -> Result<Outcome> {
             counts.failed += 1;
         }
         let line = format!(
-            "| {:>2} | {} | {verdict} | {took} s | {detail} |",
-            mutant.invariant, mutant.name
+            "| {} | {} | {verdict} | {took} s | {detail} |",
+            mutant.guards, mutant.name
         );
         println!("{line}");
         lines.push(line);
     }
     println!(
-        "\n| invariant | without | | | |\n|---|---|---|--:|---|\n{}",
+        "\n| guards | without | | | |\n|---|---|---|--:|---|\n{}",
         lines.join("\n")
     );
     Ok(Outcome::Tests(counts))
@@ -91,8 +92,9 @@ pub(crate) fn run(project: &Project, names: &[String]) -> Result<Outcome> {
 fn selected(project: &Project, names: &[String]) -> Result<Vec<Mutant>> {
     let mut mutants = file::read_all(&project.root.join("tests/mutants"))?;
     if names.is_empty() {
-        let covered: BTreeSet<u32> = mutants.iter().map(|m| m.invariant).collect();
-        if let Some(missing) = INVARIANTS.iter().find(|i| !covered.contains(i)) {
+        let covered: BTreeSet<&Guards> = mutants.iter().map(|m| &m.guards).collect();
+        let lacks = |number: &&u32| !covered.contains(&Guards::Invariant(**number));
+        if let Some(missing) = INVARIANTS.iter().find(lacks) {
             bail!("invariant {missing} has no mutant");
         }
     } else {
@@ -103,7 +105,7 @@ fn selected(project: &Project, names: &[String]) -> Result<Vec<Mutant>> {
         }
         mutants.retain(|mutant| names.contains(&mutant.name));
     }
-    mutants.sort_by(|a, b| (a.invariant, &a.tests, &a.name).cmp(&(b.invariant, &b.tests, &b.name)));
+    mutants.sort_by(|a, b| (&a.guards, &a.tests, &a.name).cmp(&(&b.guards, &b.tests, &b.name)));
     Ok(mutants)
 }
 

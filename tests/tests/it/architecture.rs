@@ -3,6 +3,7 @@
 //! Start at [`arrows::ARROWS`]: who may import whom.
 
 mod arrows;
+mod claims;
 mod manifests;
 mod sources;
 mod text;

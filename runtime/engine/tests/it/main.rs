@@ -1,6 +1,7 @@
 //! The engine against a modelled world: stories with committed outcomes, and random worlds.
 
 mod format;
+mod lessons;
 mod minds;
 mod plans;
 mod properties;

@@ -214,6 +214,8 @@ pub(crate) enum GateMind {
     Pass,
     Hold,
     Unavailable,
+    /// Passes, although not one of its queries gave a value.
+    Valueless,
     /// Fails for subjects with one of these clusters updated, in these phases (all, if empty).
     FailFor(BTreeSet<ClusterName>, BTreeSet<Phase>),
     /// Passes, holds, fails or is unavailable, mostly the first.
@@ -227,7 +229,7 @@ impl GateMind {
         rng: &mut Rng,
     ) -> Result<Evaluation, Unavailable> {
         let verdict = match self {
-            Self::Pass => Verdict::Pass,
+            Self::Pass | Self::Valueless => Verdict::Pass,
             Self::Hold => Verdict::Hold,
             Self::Unavailable => return Err(Unavailable::TimedOut { limit_ms: 1000 }),
             Self::FailFor(clusters, phases) => {
@@ -246,6 +248,7 @@ impl GateMind {
             },
         };
         let value = if verdict == Verdict::Fail { 0.9 } else { 0.999 };
+        let value = (*self != Self::Valueless).then_some(value);
         Ok(Evaluation {
             verdict,
             reason: format!("scripted {verdict:?}").to_lowercase(),
@@ -253,7 +256,7 @@ impl GateMind {
             measurements: vec![Measurement {
                 name: "success-ratio".to_string(),
                 cluster: String::new(),
-                value: Some(value),
+                value,
                 unit: "ratio".to_string(),
                 limit: ">= 0.99".to_string(),
                 verdict,

@@ -65,6 +65,26 @@ fn number<T: std::str::FromStr>(text: &str) -> T {
 
 /// Runs a story and tells what happened.
 pub(crate) fn run(text: &str) -> String {
+    let (scenario, events) = read(text);
+    let mut world = World::new(scenario, 1);
+    let mut notes: Vec<(usize, String)> = Vec::new();
+    for event in events {
+        world.run_until(START + duration(event.words[1]).0);
+        happen(&mut world, &event, &mut notes);
+    }
+    world.run_until(START + LONGEST.0);
+    world.check_fold();
+    tell(&world, notes)
+}
+
+/// A world whose scene is set by the lines of a story.
+pub(crate) fn world(text: &str) -> World {
+    let (scenario, events) = read(text);
+    assert!(events.is_empty(), "a scene has no events");
+    World::new(scenario, 1)
+}
+
+fn read(text: &str) -> (Scenario, Vec<Line<'_>>) {
     let mut scenario = Scenario::default();
     let mut events = Vec::new();
     let lines = text.lines().map(str::trim);
@@ -75,15 +95,7 @@ pub(crate) fn run(text: &str) -> String {
             _ => scene(&mut scenario, &parsed),
         }
     }
-    let mut world = World::new(scenario, 1);
-    let mut notes: Vec<(usize, String)> = Vec::new();
-    for event in events {
-        world.run_until(START + duration(event.words[1]).0);
-        happen(&mut world, &event, &mut notes);
-    }
-    world.run_until(START + LONGEST.0);
-    world.check_fold();
-    tell(&world, notes)
+    (scenario, events)
 }
 
 fn scene(scenario: &mut Scenario, line: &Line<'_>) {

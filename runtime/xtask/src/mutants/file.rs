@@ -11,7 +11,8 @@
 //! what stands there without it
 //! >>>>
 //! ```
-//! `says` may come several times: one of them has to be in the output. `file` and the two texts
+//! In the place of `invariant` a file may name the `bug` that it brings back: a test of
+//! `runtime/docs/lessons.md`. `says` may come several times: one of them has to be in the output. `file` and the two texts
 //! may come several times too. Lines that begin with `#` are for people.
 
 use std::fmt;
@@ -24,10 +25,28 @@ use anyhow::{Context as _, Result, bail};
 #[derive(Debug, PartialEq)]
 pub(crate) struct Mutant {
     pub(crate) name: String,
-    pub(crate) invariant: u32,
+    pub(crate) guards: Guards,
     pub(crate) tests: Tests,
     pub(crate) says: Vec<String>,
     pub(crate) changes: Vec<Change>,
+}
+
+/// What the guard is there for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Guards {
+    /// An invariant of ARCHITECTURE.md, by its number.
+    Invariant(u32),
+    /// Something that went wrong elsewhere, by the name of its test.
+    Bug(String),
+}
+
+impl fmt::Display for Guards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invariant(number) => write!(f, "{number}"),
+            Self::Bug(_) => f.write_str("bug"),
+        }
+    }
 }
 
 /// Tests that have to fail.
@@ -94,7 +113,7 @@ pub(crate) fn read_all(folder: &Path) -> Result<Vec<Mutant>> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Mutant> {
-    let (mut invariant, mut tests, mut file) = (None, None, None);
+    let (mut guards, mut tests, mut file) = (None, None, None);
     let (mut says, mut changes) = (Vec::new(), Vec::new());
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -115,7 +134,8 @@ fn parse(name: &str, text: &str) -> Result<Mutant> {
             continue;
         }
         match line.split_once(": ") {
-            Some(("invariant", number)) => invariant = Some(number.parse()?),
+            Some(("invariant", number)) => guards = Some(Guards::Invariant(number.parse()?)),
+            Some(("bug", test)) => guards = Some(Guards::Bug(test.to_owned())),
             Some(("tests", words)) => tests = Some(parse_tests(words)?),
             Some(("says", word)) => says.push(word.to_owned()),
             Some(("file", path)) => file = Some(path.to_owned()),
@@ -127,7 +147,7 @@ fn parse(name: &str, text: &str) -> Result<Mutant> {
     }
     Ok(Mutant {
         name: name.to_owned(),
-        invariant: invariant.context("it names no invariant")?,
+        guards: guards.context("it names neither an invariant nor a bug")?,
         tests: tests.context("it names no tests")?,
         says,
         changes,
@@ -169,8 +189,8 @@ mod tests {
     fn a_mutant_is_read_and_fits_once() {
         let mutant = parse("m", TEXT).expect("well formed");
         assert_eq!(
-            (mutant.invariant, mutant.says.as_slice()),
-            (6, ["Surge".to_owned()].as_slice())
+            (mutant.guards, mutant.says.as_slice()),
+            (Guards::Invariant(6), ["Surge".to_owned()].as_slice())
         );
         assert_eq!(mutant.tests.to_string(), "some-crate --lib -- batch");
         let change = &mutant.changes[0];
@@ -183,6 +203,26 @@ mod tests {
             change.apply("if limit {\nif limit {").is_err(),
             "it fits twice"
         );
+    }
+
+    /// Whoever changes a guard changes its mutant in the same commit.
+    #[test]
+    fn every_mutant_fits_the_code() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mutants = read_all(&root.join("tests/mutants")).expect("all of them are well formed");
+        assert!(!mutants.is_empty());
+        for mutant in mutants {
+            let mut texts = std::collections::BTreeMap::new();
+            for change in &mutant.changes {
+                let path = root.join(&change.file);
+                let text = texts.entry(path.clone()).or_insert_with(|| {
+                    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", mutant.name))
+                });
+                *text = change
+                    .apply(text)
+                    .unwrap_or_else(|e| panic!("{}: {e}", mutant.name));
+            }
+        }
     }
 
     #[test]
