@@ -13,8 +13,12 @@ pub struct Config {
     pub(crate) traffic: Vec<Percent>,
     #[serde(default)]
     pub(crate) wait: Option<Millis>,
+    /// Asked while the new nodes have no traffic.
+    #[serde(default, rename = "previewGates")]
+    preview_gates: Option<Vec<String>>,
+    /// Asked once they have some; before, too, where nothing else is said.
     #[serde(default)]
-    pub(crate) gates: Option<Vec<String>>,
+    gates: Option<Vec<String>>,
     #[serde(default)]
     pub(crate) approval: Option<String>,
     #[serde(default)]
@@ -85,6 +89,18 @@ impl Config {
         time.filter(|time| time.get() > 0)
     }
 
+    /// The gates that a stage asks; none means all of them.
+    pub(crate) fn gates(&self, kind: StageKind) -> Option<&[String]> {
+        let gates = match kind {
+            StageKind::Prepare => self.preview_gates.as_ref().or(self.gates.as_ref()),
+            StageKind::Traffic(_) => self.gates.as_ref(),
+            // Whether the old nodes are as they should be is not theirs to judge: all traffic
+            // has left them.
+            StageKind::Old => return Some(&[]),
+        };
+        gates.map(Vec::as_slice)
+    }
+
     /// The approval that a stage needs before the next one.
     pub(crate) fn approval(&self, kind: StageKind) -> Option<&str> {
         self.approval
@@ -140,7 +156,7 @@ impl Config {
         if let Some(time) = self.watch(kind) {
             text.push_str(&format!(", then wait {time}"));
         }
-        match self.gates.as_deref() {
+        match self.gates(kind) {
             None => text.push_str(", then all gates"),
             Some([]) => {}
             Some([gate]) => text.push_str(&format!(", then gate {gate}")),

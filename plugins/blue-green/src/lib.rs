@@ -255,13 +255,9 @@ fn waiting(decision: Decision, kind: StageKind, reason: String, state: &State) -
     Outcome::new(decision, kind.name(), reason, state.clone())
 }
 
-/// The gates that a stage asks. Whether the old nodes are as they should be is not theirs to
-/// judge: all traffic has left them.
+/// The gates that a stage asks.
 fn gates(view: &SiteView, config: &Config, kind: StageKind) -> Result<Vec<String>, Failure> {
-    if kind == StageKind::Old {
-        return Ok(Vec::new());
-    }
-    let Some(wanted) = &config.gates else {
+    let Some(wanted) = config.gates(kind) else {
         return Ok(view.gates.iter().map(|gate| gate.name.clone()).collect());
     };
     for name in wanted {
@@ -270,7 +266,7 @@ fn gates(view: &SiteView, config: &Config, kind: StageKind) -> Result<Vec<String
             return Err(failure("unknown-gate", text));
         }
     }
-    Ok(wanted.clone())
+    Ok(wanted.to_vec())
 }
 
 wavegate_sdk::export_strategy!(BlueGreen);

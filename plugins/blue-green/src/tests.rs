@@ -465,3 +465,38 @@ fn the_outline_of_a_single_cluster_is_in_words() {
 fn it_describes_itself() {
     assert_eq!(BlueGreen::describe().name, "blue-green");
 }
+
+#[test]
+fn gates_without_traffic_are_asked_before_it_moves_and_the_others_after() {
+    let config = r#"{"previewGates": ["probe"], "gates": ["load"], "traffic": ["10%"]}"#;
+    let gates = |config: &str| -> Vec<String> {
+        let lines = trace(&mut run_on_pair(config)).into_iter();
+        lines.filter(|line| line.contains(": gates")).collect()
+    };
+    assert_eq!(
+        gates(config),
+        [
+            "prepare: gates probe",
+            "traffic 10 %: gates load",
+            "traffic 100 %: gates load",
+        ]
+    );
+    assert_eq!(
+        gates(r#"{"previewGates": []}"#),
+        ["traffic 100 %: gates load,probe"],
+        "none before, all of them after"
+    );
+    assert_eq!(
+        gates(r#"{"gates": ["load"]}"#),
+        ["prepare: gates load", "traffic 100 %: gates load"],
+        "one list says both"
+    );
+}
+
+#[test]
+fn preview_gates_are_gates_of_the_policy() {
+    let mut run = run_on_pair(r#"{"previewGates":["smoke"],"gates":[]}"#);
+    let outcome = run.decide().expect("goal");
+    run.carry_out(&outcome.decision);
+    assert_eq!(run.decide().unwrap_err().code, "unknown-gate");
+}
