@@ -194,6 +194,7 @@ fn spec(strategy: Digest) -> Spec {
                 site_soak: DurationMs::ZERO,
                 soak: DurationMs::ZERO,
                 approval: None,
+                gates: None,
                 after: Vec::new(),
             }],
             excluded: Vec::new(),
@@ -205,6 +206,7 @@ fn spec(strategy: Digest) -> Spec {
             surges: false,
         },
         windows: Windows::default(),
+        wave_windows: BTreeMap::new(),
         pins: Pins {
             strategy,
             strategy_name: "canary".to_owned(),

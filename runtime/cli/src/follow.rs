@@ -181,7 +181,7 @@ impl Live {
                             let left = site
                                 .limit_since
                                 .plus(limit.after)
-                                .minus(state.clock.active(now));
+                                .minus(state.active_in(site.wave, now));
                             format!("· {left} left ")
                         });
                 bar.set_message(format!(

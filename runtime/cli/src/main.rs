@@ -24,6 +24,7 @@ mod rehearse;
 mod report;
 mod requests;
 mod shipped;
+mod verdicts;
 mod words;
 
 use args::{Cli, Command};

@@ -8,13 +8,20 @@ use crate::words::plural;
 use std::collections::BTreeMap;
 use wavegate_model::plugin::{Phase, Stage};
 use wavegate_model::policy::{
-    EndState, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
+    BudgetWindow, EndState, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef,
+    TimeLimit,
 };
 use wavegate_model::release::Reversal;
+use wavegate_model::windows::OpenRule;
 use wavegate_model::{Amount, ClusterName, DurationMs, PlannedSite, PlannedWave};
 
 /// Clusters that are listed of each wave, and of those that are left out: a wave fits a screen.
 const LISTED_MAX: usize = 20;
+
+/// A window of a policy or of a wave.
+fn opens(rule: &OpenRule, zone: &str) -> String {
+    format!("`{}` for {}, in {zone}", rule.cron, rule.length)
+}
 
 /// The stages that the strategy means to go through in some sites.
 #[derive(serde::Serialize)]
@@ -111,6 +118,23 @@ impl Page<'_> {
         }
         self.row("sites", &parallel);
         self.row("soak", &soak);
+        if let Some(gates) = &wave.gates {
+            let names: Vec<&str> = gates.iter().map(|gate| gate.as_str()).collect();
+            let only = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                format!("only {}", listed(&names))
+            };
+            self.row("gates", &only);
+        }
+        let written = &self.prepared.spec.policy.waves;
+        let own = written.iter().find(|written| written.name == wave.name);
+        if let Some(rules) = own.and_then(|own| own.windows.clone()) {
+            for rule in &rules.open {
+                let opens = opens(rule, &rules.time_zone);
+                self.row("open", &format!("{opens}; it stands still outside"));
+            }
+        }
         let mut left = LISTED_MAX;
         for (shown, site) in wave.sites.iter().enumerate() {
             if left == 0 || (shown > 0 && site.clusters.len() > left) {
@@ -293,19 +317,39 @@ impl Page<'_> {
             format!(" with evidence from {}", listed(&sources))
         };
         let phases: Vec<&str> = gate.phases.iter().map(|phase| when(*phase)).collect();
-        let counts = match (gate.budget.consecutive, gate.budget.total) {
-            (_, 0) => "the first fail counts".to_owned(),
-            (row, all) => format!(
+        let counts = match (
+            gate.budget.window,
+            gate.budget.consecutive,
+            gate.budget.total,
+        ) {
+            (Some(BudgetWindow { fails, of }), row, _) => format!(
+                "{} in a row and {fails} of {of} are tolerated",
+                plural(row, "fail")
+            ),
+            (None, _, 0) => "the first fail counts".to_owned(),
+            (None, row, all) => format!(
                 "{} in a row and {all} in all are tolerated",
                 plural(row, "fail")
             ),
+        };
+        let trial = if gate.trial {
+            "; on trial, so it decides nothing"
+        } else {
+            ""
         };
         let silent = match gate.on_unavailable {
             OnUnavailable::Hold => "no answer holds",
             OnUnavailable::Fail => "no answer counts as a fail",
         };
-        let samples = plural(gate.min_samples, "sample");
-        self.line(&format!("  {}: {plugin}{from}", gate.name));
+        let times = match gate.passes {
+            0 | 1 => String::new(),
+            times => format!(", {times} times in a row"),
+        };
+        let fresh = gate
+            .fresh_for
+            .map_or_else(String::new, |limit| format!(" and counts for {limit}"));
+        let samples = format!("{}{times}{fresh}", plural(gate.min_samples, "sample"));
+        self.line(&format!("  {}: {plugin}{from}{trial}", gate.name));
         let asked = format!("{}, every {}", listed(&phases), gate.interval);
         self.line(&format!("    asked {asked}"));
         let counts = format!("a pass needs {samples}; {counts}; {silent}");
@@ -320,11 +364,7 @@ impl Page<'_> {
         let rest = ", outside of which nothing new starts and time limits stand still";
         self.title("windows", rest);
         for rule in &rules.open {
-            let opens = format!(
-                "`{}` for {}, in {}",
-                rule.cron, rule.length, rules.time_zone
-            );
-            self.row("open", &opens);
+            self.row("open", &opens(rule, &rules.time_zone));
         }
         for freeze in &rules.freezes {
             let (from, to) = (utc(freeze.from), utc(freeze.to));

@@ -192,6 +192,9 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
     let windows = wavegate_documents::windows::expand(&policy.windows, SystemClock.now());
     let windows = windows
         .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
+    let wave_windows = wavegate_documents::windows::expand_waves(&policy, SystemClock.now());
+    let wave_windows = wave_windows
+        .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
     let spec = Spec {
         rollout: new_id(name)?,
         service: resolved.service.clone(),
@@ -201,6 +204,7 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
         clusters: resolved.clusters.clone(),
         sources: resolved.sources.clone(),
         windows,
+        wave_windows,
         capabilities: capabilities(host, &resolved)?,
         pins: Pins {
             strategy: strategy.digest.clone(),

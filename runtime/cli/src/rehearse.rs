@@ -83,6 +83,7 @@ impl Rehearsal {
         }
         spec.policy.time_limits = Default::default();
         spec.windows = Default::default();
+        spec.wave_windows = Default::default();
         let old = Release {
             version: "before".to_owned(),
             digest: Digest::from_sha256(&[0; 32]),
@@ -279,6 +280,7 @@ fn pass() -> Evaluation {
             samples: u32::MAX,
         }],
         state: PluginState::default(),
+        newest: None,
     }
 }
 

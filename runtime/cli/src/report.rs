@@ -4,7 +4,7 @@ use crate::host::StateDir;
 use crate::output::{self, BAD, Format, GOOD, JSON_VERSION, STRONG, paint};
 use crate::requests::{Requests, requests};
 use crate::words::plural;
-use crate::{follow, leftovers, words};
+use crate::{follow, leftovers, verdicts, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use wavegate_conductor::Outcome;
@@ -37,6 +37,8 @@ struct Report<'a> {
     unreachable: Vec<&'a str>,
     /// Largest number of nodes on the new release at once, summed over sites.
     exposed_nodes: u32,
+    /// All answers of each gate, those on trial with what they would have decided.
+    gates: BTreeMap<String, verdicts::GateSum>,
     /// None where no front door answers.
     requests: Option<Requests>,
 }
@@ -128,6 +130,10 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
         not_back: leftovers::not_back(state),
         unreachable: leftovers::unreachable(state),
         exposed_nodes: exposed(state),
+        gates: verdicts::sums(state, |_, _| true)
+            .into_iter()
+            .map(|(gate, sum)| (gate.to_string(), sum))
+            .collect(),
         requests,
     }
 }
@@ -273,20 +279,11 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
     out
 }
 
-/// All answers of a gate, summed up.
-#[derive(Default)]
-struct GateSum {
-    asked: u32,
-    subjects: BTreeSet<Subject>,
-    /// How many of the last verdicts read so, one for each subject and phase.
-    last: BTreeMap<&'static str, u32>,
-}
-
 /// A line for each gate; of sites that failed, the last verdicts one by one.
 fn gates(state: &State) -> Vec<String> {
     let failed = |site: &SiteName| state.sites.get(site).is_some_and(|s| s.failure.is_some());
     let mut lines = Vec::new();
-    let mut sums: BTreeMap<GateName, GateSum> = BTreeMap::new();
+    let mut alone = BTreeSet::new();
     for (key, gate) in state.gates() {
         let Some(evaluation) = &gate.evaluation else {
             continue;
@@ -295,6 +292,7 @@ fn gates(state: &State) -> Vec<String> {
             && failed(site)
             && lines.len() < BROKEN_MAX
         {
+            alone.insert(key.clone());
             lines.push(format!(
                 "  gate      {} ({}) in {site}, asked {}; last {}",
                 key.gate,
@@ -302,26 +300,12 @@ fn gates(state: &State) -> Vec<String> {
                 plural(gate.answers, "time"),
                 words::verdict(evaluation)
             ));
-            continue;
         }
-        let sum = sums.entry(key.gate).or_default();
-        sum.asked += gate.answers;
-        sum.subjects.insert(key.subject);
-        let word = words::verdict_word(evaluation.verdict);
-        *sum.last.entry(word).or_default() += 1;
     }
-    for (gate, sum) in sums {
-        let last: Vec<String> = sum
-            .last
-            .iter()
-            .map(|(word, count)| format!("{count} {word}"))
-            .collect();
-        lines.push(format!(
-            "  gate      {gate} about {}, asked {}; last verdicts: {}",
-            plural(sum.subjects.len(), "site"),
-            plural(sum.asked, "time"),
-            last.join(", ")
-        ));
-    }
+    let sums = verdicts::sums(state, |key, _| !alone.contains(key));
+    lines.extend(
+        sums.iter()
+            .map(|(gate, sum)| format!("  gate      {}", verdicts::line(gate, sum))),
+    );
     lines
 }

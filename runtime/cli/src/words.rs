@@ -4,6 +4,7 @@ use crate::clock;
 use crate::output::{BAD, GOOD, paint};
 use wavegate_engine::command::Change;
 use wavegate_engine::explain::measurement_text;
+use wavegate_engine::fact::Withdrawn;
 use wavegate_engine::{End, Fact, State};
 use wavegate_model::plugin::{Evaluation, Phase, Proposal, Subject, Verdict};
 use wavegate_model::{ClusterName, Digest, Share, Split};
@@ -54,11 +55,14 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
         Fact::GateAnswered {
             gate, evaluation, ..
         } => {
+            let policy = state.spec.policy.gates.iter().find(|g| g.name == gate.gate);
+            let trial = policy.is_some_and(|policy| policy.trial);
             format!(
-                "{}: gate {} ({}) {}",
+                "{}: gate {} ({}{}) {}",
                 subject(&gate.subject),
                 gate.gate,
                 gate.phase.as_str(),
+                if trial { ", on trial" } else { "" },
                 verdict(evaluation)
             )
         }
@@ -123,6 +127,31 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
             Some(closes) => format!("the window is open until {}", clock::utc(*closes)),
             None => "the window is open".to_owned(),
         },
+        Fact::WaveWindowClosed { wave, why, opens } => match opens {
+            Some(opens) => format!(
+                "wave {wave}: nothing new starts before {}: {why}",
+                clock::utc(*opens)
+            ),
+            None => format!("wave {wave}: nothing new starts any more: {why}"),
+        },
+        Fact::WaveWindowOpened { wave, closes } => match closes {
+            Some(closes) => format!(
+                "wave {wave}: its window is open until {}",
+                clock::utc(*closes)
+            ),
+            None => format!("wave {wave}: its window is open"),
+        },
+        Fact::GateCancelled { gate, why, .. } => format!(
+            "{}: a question to gate {} ({}) was withdrawn: {}",
+            subject(&gate.subject),
+            gate.gate,
+            gate.phase.as_str(),
+            withdrawn(*why)
+        ),
+        Fact::StrategyCancelled { site, why, .. } => format!(
+            "site {site}: a question to the strategy was withdrawn: {}",
+            withdrawn(*why)
+        ),
         Fact::Approved {
             wave,
             site,
@@ -192,6 +221,14 @@ fn version(release: &Digest, cluster: &ClusterName, state: &State) -> String {
     match baseline {
         Some(baseline) if baseline.digest == *release => baseline.version.clone(),
         Some(_) | None => release.text().short().to_owned(),
+    }
+}
+
+fn withdrawn(why: Withdrawn) -> &'static str {
+    match why {
+        Withdrawn::SubjectChanged => "what it was about has changed",
+        Withdrawn::SubjectLeft => "the site went another way",
+        Withdrawn::HostStopped => "the host stopped",
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use wavegate_engine::{Answer as EngineAnswer, Input, Spec};
 use wavegate_model::evidence::EvidenceScope;
 use wavegate_model::plugin::{GateCall, PluginState, SiteView};
+use wavegate_model::policy::GateUse;
 use wavegate_model::{ConsultationId, GateName, Generation, Unavailable};
 use wavegate_ports::journal::Blob;
 use wavegate_ports::plugins::{Answer, CallEnd, CallReport, PluginCall, Question};
@@ -95,7 +96,7 @@ pub(crate) fn gate(
         .find(|g| g.name == *gate)
         .expect("the engine asks gates of the policy")
         .clone();
-    let scope = scope(&call);
+    let scope = scope(&call, &policy);
     let question = PluginCall {
         rollout: spec.rollout.clone(),
         digest: spec
@@ -150,7 +151,7 @@ pub(crate) fn gate(
     });
 }
 
-fn scope(call: &GateCall) -> EvidenceScope {
+fn scope(call: &GateCall, policy: &GateUse) -> EvidenceScope {
     let clusters = call.updated.iter().chain(&call.untouched);
     EvidenceScope {
         now: call.now,
@@ -159,6 +160,7 @@ fn scope(call: &GateCall) -> EvidenceScope {
         baselines: clusters
             .map(|cluster| (cluster.name.clone(), cluster.baseline.clone()))
             .collect(),
+        fresh_for: policy.fresh_for,
     }
 }
 

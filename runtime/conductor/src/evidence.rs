@@ -12,7 +12,7 @@ use wavegate_model::evidence::EvidenceScope;
 use wavegate_model::limits::EVIDENCE_ROUNDS_MAX;
 use wavegate_model::plugin::Evaluation;
 use wavegate_model::unavailable::BadAnswer;
-use wavegate_model::{Digest, Evidence, Query, SlotName, SourceName, Unavailable};
+use wavegate_model::{Digest, Evidence, Query, SlotName, SourceName, Timestamp, Unavailable};
 use wavegate_ports::journal::Blob;
 use wavegate_ports::plugins::{Answer, CallEnd, CallReport, PluginCall, Plugins, Question};
 use wavegate_ports::sources::Sources;
@@ -41,12 +41,22 @@ pub(crate) async fn rounds(
 ) -> (CallReport, Recorded, Result<Evaluation, Unavailable>) {
     let asking = Arc::new(asking);
     let mut recorded = Recorded::new();
+    // Of each answer that has samples, the newest counts, and of these the oldest: a gate rests on
+    // all of them.
+    let mut newest: Option<Timestamp> = None;
     let mut round = 0;
     loop {
         let report = asking.plugins.call(question.clone()).await;
         let queries = match report.end.clone() {
             CallEnd::Answered(Answer::Evaluate(evaluation)) => {
-                return (report, recorded, Ok(evaluation));
+                return (
+                    report,
+                    recorded,
+                    Ok(Evaluation {
+                        newest,
+                        ..evaluation
+                    }),
+                );
             }
             CallEnd::Answered(Answer::Outline(_) | Answer::Decide(_)) => {
                 let why = Unavailable::BadAnswer(BadAnswer::WrongKind);
@@ -64,6 +74,7 @@ pub(crate) async fn rounds(
             Err(why) => return (report, recorded, Err(why)),
         };
         for (query, evidence) in queries.into_iter().zip(answers) {
+            newest = newest.into_iter().chain(evidence.newest()).min();
             let bytes =
                 serde_json::to_vec(&evidence).expect("evidence is made of types that JSON can say");
             let blob = blob(bytes);
@@ -121,11 +132,11 @@ mod tests {
     use std::path::Path;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use wavegate_model::RolloutId;
     use wavegate_model::evidence::Series;
     use wavegate_model::limits::CallLimits;
     use wavegate_model::plugin::{PluginKind, PluginState, Problem, Verdict};
     use wavegate_model::policy::PluginRef;
-    use wavegate_model::{RolloutId, Timestamp};
     use wavegate_ports::BoxFuture;
     use wavegate_ports::plugins::{LoadedPlugin, PluginRejected};
     use wavegate_ports::sources::SourceError;
@@ -187,6 +198,7 @@ mod tests {
                     clusters: BTreeMap::new(),
                     measurements: Vec::new(),
                     state: PluginState::default(),
+                    newest: None,
                 })),
             };
             let report = CallReport {
@@ -215,9 +227,14 @@ mod tests {
     }
 
     fn answer(text: &str) -> Evidence {
+        let (_, number) = text.split_once('/').unwrap();
+        let number: f64 = number.parse().unwrap();
         Evidence::Series(vec![Series {
             labels: vec![("question".to_owned(), text.to_owned())],
-            samples: Vec::new(),
+            // The first question of a round has no samples.
+            samples: (0..u8::from(number > 0.0) * 2)
+                .map(|n| (1000.0 * number + f64::from(n), 1.0))
+                .collect(),
         }])
     }
 
@@ -268,6 +285,7 @@ mod tests {
                 start: Timestamp(0),
                 release: Digest::from_sha256(&[1; 32]),
                 baselines: BTreeMap::new(),
+                fresh_for: None,
             },
         };
         let call = PluginCall {
@@ -321,6 +339,9 @@ mod tests {
             .collect();
         assert_eq!(seen[2], expected);
         assert_eq!(source.most.load(Ordering::SeqCst), FETCHES_MAX);
+        // The newest sample of the answer whose newest is the oldest; one without samples says
+        // nothing.
+        assert_eq!(result.unwrap().newest, Some(Timestamp(1001)));
     }
 
     #[tokio::test]

@@ -51,7 +51,22 @@ pub(crate) const GATE_INTERVAL: DurationMs = DurationMs::secs(10);
 pub(crate) const GATE_BUDGET: GateBudget = GateBudget {
     consecutive: 0,
     total: 0,
+    window: None,
 };
+/// With a window and nothing else said, the window alone decides: this is the largest total that
+/// can be written, and no rollout asks a gate so often.
+pub(crate) const GATE_TOTAL_BESIDE_WINDOW: u32 = 100_000;
+/// One evaluation is enough; what has to last is what a soak is for.
+pub(crate) const GATE_PASSES: u32 = 1;
+/// Three intervals, so that one evaluation may be late and one be missed, and at least five
+/// minutes: that is when Prometheus calls a sample stale, and several scrapes fit into it.
+pub(crate) fn gate_fresh_for(interval: DurationMs) -> DurationMs {
+    let intervals = interval.plus(interval).plus(interval);
+    intervals.clamp(DurationMs::secs(300), DurationMs::MAX)
+}
+/// A shorter time could end while another gate or the strategy answers, and then nothing would
+/// ever have passed at once: a call takes up to two seconds, and a source five.
+pub(crate) const GATE_FRESH_FOR_MIN: DurationMs = DurationMs::secs(10);
 /// A pass rests on something: with 0, silence would pass.
 pub(crate) const GATE_MIN_SAMPLES: u32 = 1;
 /// Not knowing is no reason to fail, and never one to go on.

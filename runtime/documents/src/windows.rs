@@ -7,9 +7,10 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Zoned};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use wavegate_model::policy::Wave;
 use wavegate_model::windows::{Closed, OpenRule, WindowRules, Windows};
-use wavegate_model::{DurationMs, Timestamp};
+use wavegate_model::{DurationMs, Policy, Timestamp, WaveName};
 
 /// How far ahead windows are worked out. A rollout may take 40 days of active time; with windows
 /// of a few hours a week that is a year.
@@ -80,6 +81,23 @@ pub(crate) fn try_pattern(text: &str) -> Result<(), BadRule> {
 /// In words: a pattern that does not open within the horizon, or a time zone that is not known.
 pub fn expand(rules: &WindowRules, now: Timestamp) -> Result<Windows, String> {
     opened(rules, now).map_err(|bad| bad.text())
+}
+
+/// The same for each wave of a policy that has windows of its own.
+///
+/// # Errors
+/// As [`expand`], with the wave's name.
+pub fn expand_waves(
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<BTreeMap<WaveName, Windows>, String> {
+    let own = |wave: &Wave| Some((wave.name.clone(), wave.windows.clone()?));
+    let own = policy.waves.iter().filter_map(own);
+    own.map(|(name, rules)| match expand(&rules, now) {
+        Ok(windows) => Ok((name, windows)),
+        Err(why) => Err(format!("wave `{name}`: {why}")),
+    })
+    .collect()
 }
 
 fn opened(rules: &WindowRules, now: Timestamp) -> Result<Windows, BadRule> {

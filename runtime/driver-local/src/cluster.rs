@@ -284,6 +284,10 @@ impl Service {
             counts.unready += u32::from(!seen.is_ready());
             counts.failed += u32::from(seen.has_failed(at));
         }
+        if nodes.is_empty() {
+            let last = self.ran_last()?;
+            releases.extend(last.map(|release| (release.digest.clone(), release)));
+        }
         let owner = self.folder.owner()?;
         Ok(ClusterObservation {
             at,
@@ -295,6 +299,21 @@ impl Service {
             last_nodes: owner.and_then(|owner| owner.last_nodes),
             last_traffic: door.and_then(|door| door.stamps.get(&self.folder.cluster).copied()),
         })
+    }
+
+    /// The release of the node that was started last, as its slot remembers it: what a cluster
+    /// without nodes goes back to.
+    fn ran_last(&self) -> Result<Option<Release>, DriverError> {
+        let slots = Slot::all(&self.folder).map_err(|e| self.failed("list its slots", e))?;
+        let mut last: Option<SlotState> = None;
+        for slot in slots {
+            let state = slot
+                .read()
+                .map_err(|e| self.failed("read a slot", e))?
+                .filter(|state| last.as_ref().is_none_or(|l| l.started <= state.started));
+            last = state.or(last);
+        }
+        Ok(last.map(|state| state.release))
     }
 
     fn traffic(&self, door: &FrontDoorStatus) -> ByRelease<Permille> {

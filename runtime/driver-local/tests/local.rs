@@ -264,6 +264,32 @@ async fn supervisors_that_do_not_answer_are_unready_and_all_together_unreachable
     fleet.end().await;
 }
 
+/// Scaled to zero, as an idle half of a pair may be: what it ran last is what it goes back to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_without_nodes_tells_what_it_ran_last() {
+    let fleet = Fleet::new(1, 2, "plain").await;
+    let new = fleet.release("2.0", "plain");
+    fleet.set_all("east-0", &new, 2).await;
+    fleet.until_ready("east-0", &new, 2).await;
+    let epoch = fleet.claim("east-0").await;
+    let target = NodesTarget {
+        desired: 2,
+        nodes: Vec::new(),
+    };
+    let command = stamp(epoch, 1, 100);
+    let (rollout, cluster) = (&fleet.rollout, "east-0".into());
+    let set = fleet.driver.set_nodes(rollout, &cluster, command, target);
+    set.await.unwrap();
+    let seen = fleet
+        .until("it has no nodes", "east-0", |seen| {
+            seen.nodes.is_empty() && !seen.busy
+        })
+        .await;
+    let releases: Vec<_> = seen.releases.keys().cloned().collect();
+    assert_eq!(releases, [new.digest.clone()]);
+    fleet.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_never_serve_are_told_apart_from_those_that_do() {
     let fleet = Fleet::new(1, 1, "plain").await;

@@ -150,6 +150,7 @@ fn rollout(clusters: usize) -> Scenario {
             site_soak: DurationMs::ZERO,
             soak: DurationMs::ZERO,
             approval: None,
+            gates: None,
             after: Vec::new(),
         }],
         ..Scenario::default()
@@ -163,6 +164,9 @@ fn rollout(clusters: usize) -> Scenario {
         slots: BTreeMap::new(),
         budget: GateBudget::default(),
         min_samples: 1,
+        passes: 1,
+        fresh_for: None,
+        trial: false,
         on_unavailable: OnUnavailable::Hold,
         limits: CallLimits::SMALL,
     });

@@ -6,6 +6,7 @@ mod commands;
 mod gates;
 mod sites;
 mod steering;
+mod windows;
 
 use crate::fact::Fact;
 use crate::spec::Spec;
@@ -16,16 +17,20 @@ use crate::state::{
 use alloc::collections::{BTreeMap, BTreeSet};
 use clusters::{observed, returned};
 use commands::{command_issued, confirmed, refused, take_command};
-use gates::{failed_again, gate_answered, gate_asked, gate_unavailable, new_evidence};
+pub(crate) use gates::evidence;
+use gates::{
+    failed_again, gate_answered, gate_asked, gate_cancelled, gate_unavailable, new_evidence,
+};
 use sites::{
-    completed, rollback_started, set_phase, site_started, soak_anew, strategy_answered, wait_ended,
-    wave_soak_started,
+    completed, rollback_started, set_phase, site_started, soak_anew, strategy_answered,
+    strategy_cancelled, wait_ended, wave_soak_started, wave_started,
 };
 use steering::{approved, continued, resumed};
 use wavegate_model::plugin::Completed;
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, DurationMs, Seen, SiteName, Timestamp,
+    ClusterName, CommandId, ConsultationId, DurationMs, Seen, SiteName, Timestamp, WaveName,
 };
+use windows::{wave_closed, wave_opened, waves_go_on};
 
 /// The state after a rollout's first fact.
 pub fn begin(at: Timestamp, spec: &Spec) -> State {
@@ -71,7 +76,7 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
             .plan
             .waves
             .iter()
-            .map(|_| WaveState::default())
+            .map(|plan| wave(at, spec, &plan.name))
             .collect(),
         sites: sites.into_iter().collect(),
         clusters: clusters.into_iter().collect(),
@@ -85,10 +90,17 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
         inbox: 0,
     }
 }
+
+fn wave(at: Timestamp, spec: &Spec, name: &WaveName) -> WaveState {
+    let mut wave = WaveState::default();
+    let own = spec.wave_windows.get(name);
+    wave.clock.window_change = own.is_some_and(|own| !own.closed.is_empty()).then_some(at);
+    wave
+}
+
 /// Changes the state by one fact.
 pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
     state.clock.last = state.clock.last.max(at);
-    let active = state.clock.active(at);
     match fact {
         Fact::Started { .. }
         | Fact::AnswerDiscarded { .. }
@@ -100,27 +112,30 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             let found = cluster_mut(state, cluster);
             found.news = news(found, seen);
             found.seen = Some(seen.clone());
-            observed(state, cluster, active);
+            observed(state, cluster, at);
         }
         Fact::ClusterLost { cluster, detail } => {
             cluster_mut(state, cluster).lost = Some((at, detail.clone()))
         }
         Fact::ClusterReturned { cluster } => returned(state, cluster, at),
         Fact::BaselineTaken {
-            cluster, release, ..
-        } => cluster_mut(state, cluster).baseline = Some(release.clone()),
-        Fact::WaveStarted { wave } => {
-            let wave = wave_mut(state, wave);
-            wave.phase = WavePhase::Running;
-            wave.limit_since = active;
+            cluster,
+            release,
+            remainder,
+            ..
+        } => {
+            let found = cluster_mut(state, cluster);
+            found.baseline = Some(release.clone());
+            found.remainder = remainder.clone();
         }
-        Fact::WaveSoakStarted { wave } => wave_soak_started(state, wave, active),
+        Fact::WaveStarted { wave } => wave_started(state, wave, at),
+        Fact::WaveSoakStarted { wave } => wave_soak_started(state, wave, at),
         Fact::WaveDone { wave } => wave_mut(state, wave).phase = WavePhase::Done,
         Fact::SiteStarted {
             site,
             split,
             demand,
-        } => site_started(state, site, split, *demand, at, active),
+        } => site_started(state, site, split, *demand, at),
         Fact::SiteSkipped { site, .. } => set_phase(state, site, SitePhase::Skipped),
         Fact::StrategyAsked { consultation, site } => {
             state.next_consultation = consultation.next();
@@ -135,7 +150,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             outcome,
         } => {
             state.consultations.remove(consultation);
-            strategy_answered(state, site, outcome, active);
+            strategy_answered(state, site, outcome, at);
         }
         Fact::StrategyUnavailable {
             consultation,
@@ -147,7 +162,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             site.asked = None;
             failed_again(&mut site.retry, at, why);
         }
-        Fact::GateAsked { consultation, gate } => gate_asked(state, *consultation, gate),
+        Fact::GateAsked { consultation, gate } => gate_asked(state, *consultation, gate, at),
         Fact::GateAnswered {
             consultation,
             gate,
@@ -181,7 +196,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         Fact::WaitEnded { site } => wait_ended(state, site),
         Fact::SiteSoakStarted { site } => {
             set_phase(state, site, SitePhase::Soaking);
-            soak_anew(state, site, active);
+            soak_anew(state, site, at);
         }
         Fact::SiteDone { site } => set_phase(state, site, SitePhase::Done),
         Fact::SiteSoaked { site } => {
@@ -197,7 +212,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             state.failed_sites += 1;
             state.waves[wave].failed += 1;
         }
-        Fact::SiteRollbackStarted { site } => rollback_started(state, site, active),
+        Fact::SiteRollbackStarted { site } => rollback_started(state, site, at),
         Fact::SiteRolledBack { site } => set_phase(state, site, SitePhase::RolledBack),
         Fact::SiteRollbackFailed { site, why } => {
             set_phase(state, site, SitePhase::RollbackFailed);
@@ -230,12 +245,31 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
                     set_phase(state, name, SitePhase::Failed);
                 }
             }
+            // Nor for a window.
+            waves_go_on(state, at);
             state.phase = RolloutPhase::Stopping {
                 reason: reason.clone(),
                 sites,
             };
         }
-        Fact::Finished { end } => state.phase = RolloutPhase::Finished(*end),
+        Fact::Finished { end } => {
+            waves_go_on(state, at);
+            state.phase = RolloutPhase::Finished(*end);
+        }
+        Fact::WaveWindowClosed { wave, why, opens } => {
+            wave_closed(state, wave, why, *opens, at);
+        }
+        Fact::WaveWindowOpened { wave, closes } => wave_opened(state, wave, *closes, at),
+        Fact::GateCancelled {
+            consultation,
+            gate,
+            why,
+        } => gate_cancelled(state, *consultation, gate, *why, at),
+        Fact::StrategyCancelled {
+            consultation,
+            site,
+            why,
+        } => strategy_cancelled(state, *consultation, site, *why, at),
     }
     state.clock.settle(at, &state.phase);
 }
@@ -261,7 +295,7 @@ fn cluster_mut<'a>(state: &'a mut State, name: &ClusterName) -> &'a mut ClusterS
         .get_mut(name)
         .expect("facts name clusters of the plan")
 }
-fn wave_mut<'a>(state: &'a mut State, name: &wavegate_model::WaveName) -> &'a mut WaveState {
+fn wave_mut<'a>(state: &'a mut State, name: &WaveName) -> &'a mut WaveState {
     let index = state
         .spec
         .plan

@@ -6,6 +6,7 @@
 
 mod book;
 mod commands;
+mod evidence;
 #[cfg(test)]
 mod tests;
 mod violation;
@@ -15,12 +16,14 @@ use crate::fact::{End, Fact, StopReason};
 use crate::spec::Spec;
 use crate::state::GateKey;
 use alloc::collections::BTreeSet;
-use book::{Book, Place, Wait, part};
+use book::{Book, Open, Place, Question, Wait, part};
 pub use violation::Violation;
 use wavegate_model::plugin::{Phase, Proposal, Subject, Verdict};
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
-use wavegate_model::{ClusterName, CommandId, ConsultationId, SiteName, Timestamp, WaveName};
+use wavegate_model::{
+    ClusterName, CommandId, ConsultationId, Digest, SiteName, Timestamp, WaveName,
+};
 
 /// Watches the facts of one rollout.
 #[derive(Clone, Debug)]
@@ -68,7 +71,7 @@ impl Auditor {
             Fact::Observed { cluster, seen } => book.see(cluster, seen),
             Fact::BaselineTaken {
                 cluster, release, ..
-            } => book.cluster_mut(cluster).baseline = Some(release.digest.clone()),
+            } => book.baseline(cluster, &release.digest),
             Fact::ClusterLost { cluster, .. } => book.cluster_mut(cluster).lost = true,
             Fact::ClusterReturned { cluster } => self.returned(cluster, at),
             Fact::WaveStarted { wave } => {
@@ -101,7 +104,7 @@ impl Auditor {
             }
             Fact::SiteSkipped { site, .. } => book.place(site, Place::Skipped),
             Fact::StrategyAnswered { site, outcome, .. } => {
-                let now = book.active(at);
+                let now = book.active_in(book.site(site).wave, at);
                 book.site_mut(site).wait = match &outcome.proposal {
                     Proposal::WaitGates(gates) => Wait::Gates(gates.clone()),
                     Proposal::Wait(time) => Wait::Until(now.plus(*time)),
@@ -110,13 +113,21 @@ impl Auditor {
             }
             Fact::GateAsked { consultation, gate } => {
                 let evidence = book.evidence_of(gate);
-                book.asked.insert(*consultation, (gate.clone(), evidence));
+                let asked = Question {
+                    gate: gate.clone(),
+                    evidence,
+                    at,
+                };
+                book.asked.insert(*consultation, asked);
             }
             Fact::GateAnswered {
                 consultation,
                 gate,
                 evaluation,
             } => self.answered(*consultation, gate, evaluation.verdict, at),
+            Fact::GateCancelled { consultation, .. } => {
+                book.asked.remove(consultation);
+            }
             Fact::GateUnavailable {
                 consultation, gate, ..
             } => {
@@ -178,6 +189,8 @@ impl Auditor {
             Fact::SiteRolledBack { site } => book.place(site, Place::Back),
             Fact::SiteRollbackFailed { site, .. } => book.place(site, Place::NotBack),
             Fact::Paused { .. } => book.paused = true,
+            Fact::WaveWindowClosed { wave, .. } => book.wave_window(wave, Open::No, at),
+            Fact::WaveWindowOpened { wave, .. } => book.wave_window(wave, Open::Yes, at),
             Fact::WindowClosed { .. } => book.closed = true,
             Fact::WindowOpened { .. } => book.closed = false,
             Fact::Continued { .. } => {
@@ -199,11 +212,13 @@ impl Auditor {
                         book.place(site, Place::Failed);
                     }
                 }
+                book.waves_go_on(at);
                 book.stopping = Some(sites.iter().cloned().collect());
             }
             Fact::Finished { end } => book.end = Some(*end),
             Fact::StrategyAsked { .. }
             | Fact::StrategyUnavailable { .. }
+            | Fact::StrategyCancelled { .. }
             | Fact::AnswerDiscarded { .. }
             | Fact::BatchPassed { .. }
             | Fact::GoalReached { .. }
@@ -251,9 +266,10 @@ impl Auditor {
         let book = &mut self.book;
         let asked = book.asked.remove(&consultation);
         let now = book.evidence_of(key);
-        let current = asked.is_some_and(|(gate, evidence)| gate == *key && evidence == now);
-        if current {
-            book.verdict(key, Some((verdict, now)));
+        let asked = asked.filter(|asked| asked.gate == *key && asked.evidence == now);
+        let current = asked.is_some();
+        if let Some(asked) = asked {
+            book.judged(key, verdict, now, asked.at, at);
         }
         let counts = match verdict {
             Verdict::Pass if !current => Verdict::Hold,
@@ -286,8 +302,8 @@ fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         Fact::WaveDone { wave } => wave_done(book, wave, at),
         Fact::SiteStarted { site, .. } => site_started(book, at, site),
         Fact::WaitEnded { site } => wait_ended(book, site, at),
-        Fact::BatchPassed { site } => batch_passed(book, site),
-        Fact::SiteSoakStarted { site } => soak_started(book, site),
+        Fact::BatchPassed { site } => batch_passed(book, site, at),
+        Fact::SiteSoakStarted { site } => soak_started(book, site, at),
         Fact::SiteDone { site } => {
             let wanted = book.spec.plan.waves[book.site(site).wave].site_soak;
             soaked(book, site, at, wanted)
@@ -298,14 +314,57 @@ fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         }
         Fact::SiteRollbackStarted { site } => reversible(book, site),
         Fact::SiteRolledBack { site } => rolled_back(book, site),
+        Fact::BaselineTaken {
+            cluster, release, ..
+        } => baseline(book, cluster, &release.digest),
+        Fact::GateAnswered {
+            consultation,
+            gate,
+            evaluation,
+        } => evidence::answered(book, *consultation, gate, evaluation, at),
+        Fact::GateCancelled {
+            consultation, why, ..
+        } => evidence::cancelled(book, *consultation, *why),
+        Fact::SiteFailed { site, reason } => evidence::site_failed(book, site, reason),
         Fact::Stopped { reason, sites } => stopped(book, reason, &sites.iter().collect()),
         Fact::Finished { end } => finished(book, *end),
         _ => Ok(()),
     }
 }
 
-fn may_start(book: &Book, at: Timestamp, what: &'static str) -> Result<(), Violation> {
-    commands::in_a_window(book, at, what)?;
+/// A baseline is what runs; beside others, what has all the traffic; without any node nobody can
+/// say otherwise.
+fn baseline(book: &Book, name: &ClusterName, release: &Digest) -> Result<(), Violation> {
+    let Some(shown) = &book.cluster(name).shown else {
+        return Ok(());
+    };
+    let (mut here, mut beside, mut elsewhere) = (0, 0, 0);
+    for (digest, counts) in &shown.nodes {
+        if digest == release {
+            here += counts.total();
+        } else {
+            beside += counts.total();
+        }
+    }
+    for (digest, share) in shown.traffic.iter().flatten() {
+        if digest != release {
+            elsewhere += share.0;
+        }
+    }
+    let all_traffic = shown.traffic.is_some() && here > 0 && elsewhere == 0;
+    if beside == 0 || all_traffic {
+        return Ok(());
+    }
+    Err(Violation::WrongBaseline {
+        cluster: name.clone(),
+        release: release.clone(),
+        beside,
+        elsewhere,
+    })
+}
+
+fn may_start(book: &Book, wave: usize, at: Timestamp, what: &'static str) -> Result<(), Violation> {
+    commands::in_a_window(book, wave, at, what)?;
     let state = if book.end.is_some() {
         return Err(Violation::AfterEnd { what });
     } else if book.stopping.is_some() {
@@ -321,8 +380,8 @@ fn may_start(book: &Book, at: Timestamp, what: &'static str) -> Result<(), Viola
 }
 
 fn wave_started(book: &Book, at: Timestamp, name: &WaveName) -> Result<(), Violation> {
-    may_start(book, at, "the start of a wave")?;
     let index = book.wave_index(name);
+    may_start(book, index, at, "the start of a wave")?;
     let plan = &book.spec.plan.waves[index];
     if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
         return Err(Violation::WaveOrder {
@@ -334,7 +393,7 @@ fn wave_started(book: &Book, at: Timestamp, name: &WaveName) -> Result<(), Viola
         return Err(Violation::NotApproved { wave: name.clone() });
     }
     let subject = Subject::Wave(name.clone());
-    book.all_passed("a wave starts", &subject, Phase::BeforeWave)
+    book.all_passed("a wave starts", &subject, Phase::BeforeWave, at)
 }
 
 fn all_finished(book: &Book, name: &WaveName) -> Result<(), Violation> {
@@ -363,7 +422,7 @@ fn wave_done(book: &Book, name: &WaveName, at: Timestamp) -> Result<(), Violatio
         }
     }
     let subject = Subject::Wave(name.clone());
-    book.all_passed("a wave is done", &subject, Phase::AfterWave)
+    book.all_passed("a wave is done", &subject, Phase::AfterWave, at)
 }
 
 fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(), Violation> {
@@ -392,8 +451,8 @@ fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(),
 }
 
 fn site_started(book: &Book, at: Timestamp, name: &SiteName) -> Result<(), Violation> {
-    may_start(book, at, "the start of a site")?;
     let site = book.site(name);
+    may_start(book, site.wave, at, "the start of a site")?;
     let (wave, plan) = (&book.waves[site.wave], &book.spec.plan.waves[site.wave]);
     if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
         return Err(Violation::WaveOrder {
@@ -419,15 +478,16 @@ fn wait_ended(book: &Book, name: &SiteName, at: Timestamp) -> Result<(), Violati
     let subject = Subject::Site(name.clone());
     match &book.site(name).wait {
         Wait::Nothing => Ok(()),
-        Wait::BeforeSite => book.all_passed("a site begins", &subject, Phase::BeforeSite),
+        Wait::BeforeSite => book.all_passed("a site begins", &subject, Phase::BeforeSite, at),
         Wait::Gates(gates) => {
-            for gate in gates {
-                book.has_passed("a wait ended", &subject, Phase::AfterBatch, gate)?;
+            let wave = book.site(name).wave;
+            for gate in gates.iter().filter(|gate| book.asks(wave, gate)) {
+                book.has_passed("a wait ended", &subject, Phase::AfterBatch, gate, at)?;
             }
             Ok(())
         }
         Wait::Until(end) => {
-            let left = end.minus(book.active(at));
+            let left = end.minus(book.active_in(book.site(name).wave, at));
             if left.0 == 0 {
                 return Ok(());
             }
@@ -439,7 +499,7 @@ fn wait_ended(book: &Book, name: &SiteName, at: Timestamp) -> Result<(), Violati
     }
 }
 
-fn batch_passed(book: &Book, name: &SiteName) -> Result<(), Violation> {
+fn batch_passed(book: &Book, name: &SiteName, at: Timestamp) -> Result<(), Violation> {
     let site = book.site(name);
     if !site.settled {
         return Err(Violation::NotSettled { site: name.clone() });
@@ -453,7 +513,7 @@ fn batch_passed(book: &Book, name: &SiteName) -> Result<(), Violation> {
         return Ok(());
     }
     let subject = Subject::Site(name.clone());
-    book.all_passed("a batch passed", &subject, Phase::AfterBatch)
+    book.all_passed("a batch passed", &subject, Phase::AfterBatch, at)
 }
 
 /// All that serves in a site is the release.
@@ -478,13 +538,13 @@ fn updated(book: &Book, name: &SiteName) -> Result<(), Violation> {
     Ok(())
 }
 
-fn soak_started(book: &Book, name: &SiteName) -> Result<(), Violation> {
+fn soak_started(book: &Book, name: &SiteName, at: Timestamp) -> Result<(), Violation> {
     updated(book, name)?;
     if !book.site(name).touched {
         return Ok(());
     }
     let subject = Subject::Site(name.clone());
-    book.all_passed("a site soaks", &subject, Phase::AfterBatch)
+    book.all_passed("a site soaks", &subject, Phase::AfterBatch, at)
 }
 
 fn soaked(
@@ -500,6 +560,9 @@ fn soaked(
             covered,
             wanted,
         });
+    }
+    if wanted > wavegate_model::DurationMs::ZERO {
+        book.vouched(name, at)?;
     }
     Ok(())
 }

@@ -97,10 +97,9 @@ impl Engine {
     /// When the next [`Input::Elapsed`] is due.
     pub fn next_due(&self) -> Option<Timestamp> {
         let change = self.state.clock.window_change;
-        match (self.agenda.next_due(), change) {
-            (Some(due), Some(change)) => Some(due.min(change)),
-            (due, change) => due.or(change),
-        }
+        let of_waves = self.state.next_wave_window();
+        let all = [self.agenda.next_due(), change, of_waves];
+        all.into_iter().flatten().min()
     }
 
     /// Takes an input: facts from it, then everything that follows from those.
@@ -117,8 +116,12 @@ impl Engine {
 
     /// Windows open and close by time alone; a fact says so, and everything after it goes by that.
     fn look_at_windows(&mut self, now: Timestamp, step: &mut Step) {
+        if self.state.end().is_some() {
+            return;
+        }
+        self.look_at_own_windows(now, step);
         let change = self.state.clock.window_change;
-        if change.is_none_or(|at| at > now) || self.state.end().is_some() {
+        if change.is_none_or(|at| at > now) {
             return;
         }
         let windows = &self.state.spec.windows;
@@ -132,6 +135,33 @@ impl Engine {
             },
         };
         self.apply(now, fact, step);
+    }
+
+    /// The same for waves with windows of their own.
+    fn look_at_own_windows(&mut self, now: Timestamp, step: &mut Step) {
+        let mut facts = Vec::new();
+        for (wave, windows) in &self.state.spec.wave_windows {
+            let index = self.state.wave_index(wave);
+            let change = index.and_then(|i| self.state.waves[i].clock.window_change);
+            if change.is_none_or(|at| at > now) {
+                continue;
+            }
+            let next = windows.next_change(now);
+            facts.push(match windows.closed_at(now) {
+                Some(closed) => Fact::WaveWindowClosed {
+                    wave: wave.clone(),
+                    why: closed.why.clone(),
+                    opens: next,
+                },
+                None => Fact::WaveWindowOpened {
+                    wave: wave.clone(),
+                    closes: next,
+                },
+            });
+        }
+        for fact in facts {
+            self.apply(now, fact, step);
+        }
     }
 
     fn advance(&mut self, now: Timestamp, step: &mut Step) {
@@ -214,6 +244,7 @@ impl Engine {
             Fact::StrategyAsked { site, .. }
             | Fact::StrategyAnswered { site, .. }
             | Fact::StrategyUnavailable { site, .. }
+            | Fact::StrategyCancelled { site, .. }
             | Fact::BatchSettled { site }
             | Fact::BatchPassed { site }
             | Fact::GoalReached { site }
@@ -233,7 +264,8 @@ impl Engine {
             }
             Fact::GateAsked { gate, .. }
             | Fact::GateAnswered { gate, .. }
-            | Fact::GateUnavailable { gate, .. } => match &gate.subject {
+            | Fact::GateUnavailable { gate, .. }
+            | Fact::GateCancelled { gate, .. } => match &gate.subject {
                 wavegate_model::plugin::Subject::Site(site) => self.agenda.touch(site),
                 wavegate_model::plugin::Subject::Wave(_) => self.agenda.touch_waves(),
             },
@@ -249,6 +281,8 @@ impl Engine {
             | Fact::Continued { .. }
             | Fact::WindowClosed { .. }
             | Fact::WindowOpened { .. }
+            | Fact::WaveWindowClosed { .. }
+            | Fact::WaveWindowOpened { .. }
             | Fact::Approved { .. }
             | Fact::Held { .. }
             | Fact::Stopped { .. }
@@ -279,7 +313,7 @@ fn decide(state: &State, now: Timestamp, input: &Input) -> Vec<Fact> {
     match input {
         Input::Request(request) => requested(state, now, request),
         Input::Observation(observation) => observed(state, now, observation),
-        Input::Answer(answer) => answered(state, answer),
+        Input::Answer(answer) => answered(state, now, answer),
         Input::Elapsed => Vec::new(),
     }
 }

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Measurement, Outcome};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Release, Seen, SiteName,
-    Split, Timestamp, Unavailable, WaveName,
+    ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Release, Seen,
+    SiteName, Split, Timestamp, Unavailable, WaveName,
 };
 
 /// A fact. Journals are made of these: variants and fields are added, never changed.
@@ -42,6 +42,9 @@ pub enum Fact {
         cluster: ClusterName,
         release: Box<Release>,
         desired: u32,
+        /// Other releases that had nodes then, without traffic: what an earlier rollout left.
+        #[serde(default)]
+        remainder: Vec<Digest>,
     },
     /// A wave began.
     WaveStarted { wave: WaveName },
@@ -172,6 +175,41 @@ pub enum Fact {
     },
     /// The rollout ended.
     Finished { end: End },
+    /// Nothing new may start in a wave until then, by windows of its own.
+    WaveWindowClosed {
+        wave: WaveName,
+        why: String,
+        opens: Option<Timestamp>,
+    },
+    /// The windows of a wave are open, until then.
+    WaveWindowOpened {
+        wave: WaveName,
+        closes: Option<Timestamp>,
+    },
+    /// A question to a gate was withdrawn: whatever the answer, it counts as none.
+    GateCancelled {
+        consultation: ConsultationId,
+        gate: GateKey,
+        why: Withdrawn,
+    },
+    /// A question to a strategy was withdrawn.
+    StrategyCancelled {
+        consultation: ConsultationId,
+        site: SiteName,
+        why: Withdrawn,
+    },
+}
+
+/// Why a question was withdrawn. Nobody failed to answer: what was asked does not matter any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Withdrawn {
+    /// Nodes or traffic changed since it was asked, or a cluster came back.
+    SubjectChanged,
+    /// The site went another way: it failed, goes back, or is left out.
+    SubjectLeft,
+    /// The host that asked stopped before the answer came.
+    HostStopped,
 }
 
 /// Why a site failed.

@@ -6,12 +6,17 @@ use crate::traffic;
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use wavegate_model::limits::{IDLE_DECISIONS_MAX, STATE_BYTES_MAX};
-use wavegate_model::plugin::{Outcome, Phase, Proposal, Subject, Verdict};
+use wavegate_model::plugin::{Outcome, Phase, Proposal, Subject};
 use wavegate_model::unavailable::BadAnswer;
-use wavegate_model::{ClusterName, Goal, Permille, SiteName};
+use wavegate_model::{ClusterName, Goal, Permille, SiteName, Timestamp};
 
 /// Whether a strategy's answer may be carried out.
-pub fn check(state: &State, name: &SiteName, outcome: &Outcome) -> Result<(), BadAnswer> {
+pub fn check(
+    state: &State,
+    now: Timestamp,
+    name: &SiteName,
+    outcome: &Outcome,
+) -> Result<(), BadAnswer> {
     let site = state.site(name);
     if outcome.state.0.len() > STATE_BYTES_MAX {
         let size = u64::try_from(outcome.state.0.len()).unwrap_or(u64::MAX);
@@ -26,12 +31,16 @@ pub fn check(state: &State, name: &SiteName, outcome: &Outcome) -> Result<(), Ba
         Proposal::Go(goal) => check_goal(state, site, goal)?,
         Proposal::WaitGates(gates) => {
             for gate in gates {
-                if !state.spec.policy.gates.iter().any(|g| g.name == *gate) {
-                    return Err(BadAnswer::UnknownGate(gate.clone()));
+                match state.spec.policy.gates.iter().find(|g| g.name == *gate) {
+                    None => return Err(BadAnswer::UnknownGate(gate.clone())),
+                    Some(found) if found.trial => {
+                        return Err(BadAnswer::GateOnTrial(gate.clone()));
+                    }
+                    Some(_) => {}
                 }
             }
         }
-        Proposal::Done => check_done(state, name, site)?,
+        Proposal::Done => check_done(state, now, name, site)?,
         Proposal::Wait(_) | Proposal::WaitPerson(_) | Proposal::Failed(_) => {}
     }
     let idle = site.idle_decisions + 1;
@@ -152,7 +161,12 @@ fn is_updated(state: &State, cluster: &ClusterName) -> bool {
 }
 
 /// *Done* holds when all serving nodes and all traffic are on the release and the gates passed.
-fn check_done(state: &State, name: &SiteName, site: &SiteState) -> Result<(), BadAnswer> {
+fn check_done(
+    state: &State,
+    now: Timestamp,
+    name: &SiteName,
+    site: &SiteState,
+) -> Result<(), BadAnswer> {
     let not_done = |why: alloc::string::String| Err(BadAnswer::NotDone(why));
     let Some(clusters) = moving::known(state, site) else {
         return not_done("not all of its clusters have been seen".to_string());
@@ -189,15 +203,15 @@ fn check_done(state: &State, name: &SiteName, site: &SiteState) -> Result<(), Ba
     if site.batch_unjudged {
         return not_done("the gates after the last batch have not passed".to_string());
     }
-    for gate in crate::gates::names(state, Phase::AfterBatch) {
+    for gate in crate::gates::names(state, Phase::AfterBatch, site.wave) {
         let key = GateKey {
             subject: Subject::Site(name.clone()),
             phase: Phase::AfterBatch,
             gate,
         };
-        let passed = state
-            .gate(&key)
-            .is_some_and(|g| matches!(g.last, Some((Verdict::Pass, _))));
+        let policy = crate::gates::policy_of(state, &key.gate);
+        let found = state.gate(&key);
+        let passed = found.is_some_and(|gate| crate::evidence::passed(gate, policy, now));
         if site.touched && !passed {
             return not_done(alloc::format!("gate {} has not passed", key.gate));
         }

@@ -20,6 +20,7 @@ pub mod audit;
 pub mod batch;
 pub mod command;
 pub mod decide;
+pub mod evidence;
 pub mod explain;
 pub mod fact;
 pub mod failure;

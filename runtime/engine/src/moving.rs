@@ -12,7 +12,8 @@ use crate::traffic::{self, Carrier};
 use crate::waiting::WaitingOn;
 use alloc::vec::Vec;
 use wavegate_model::{
-    ClusterGoal, ClusterName, ClusterObservation, Digest, Goal, NodeCounts, Permille, Split,
+    ByRelease, ClusterGoal, ClusterName, ClusterObservation, Digest, Goal, NodeCounts, Permille,
+    Split,
 };
 
 /// Which way a site moves.
@@ -78,10 +79,20 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Nodes on any other release.
+    /// Nodes on any other release, but for those that an earlier rollout left without traffic:
+    /// they serve nobody, and the first command to the cluster removes them.
     pub fn other_nodes(&self) -> u32 {
-        let all: u32 = self.seen.nodes.values().map(|counts| counts.total()).sum();
-        all - self.new_nodes().total() - self.baseline_nodes().total()
+        let others = self.seen.nodes.iter().filter(|(digest, _)| {
+            *digest != self.release && *digest != self.baseline && !self.is_left_over(digest)
+        });
+        others.map(|(_, counts)| counts.total()).sum()
+    }
+
+    fn is_left_over(&self, release: &Digest) -> bool {
+        let share = |traffic: &ByRelease<Permille>| traffic.get(release).copied();
+        let traffic = self.seen.traffic.as_ref();
+        let idle = traffic.is_some_and(|t| share(t).unwrap_or_default() == Permille::NONE);
+        idle && self.cluster.remainder.contains(release)
     }
 
     /// The limits in this direction.

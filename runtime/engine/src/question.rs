@@ -28,7 +28,7 @@ pub fn to_strategy(
     now: Timestamp,
 ) -> Command {
     let site = state.site(name);
-    let active = state.clock.active(now);
+    let active = state.active_in(site.wave, now);
     let clusters = moving::known(state, site).unwrap_or_default();
     let limit = state.spec.policy.time_limits.cluster;
     let view = SiteView {
@@ -97,7 +97,9 @@ fn gate_views(state: &State, name: &SiteName, now: Timestamp) -> Vec<GateView> {
             age: last.map_or(DurationMs::ZERO, |(_, at)| now.since(at)),
         }
     };
-    state.spec.policy.gates.iter().map(view).collect()
+    // A strategy waits for nothing that decides nothing.
+    let gates = state.spec.policy.gates.iter();
+    gates.filter(|gate| !gate.trial).map(view).collect()
 }
 
 fn position(state: &State, site: &SiteState) -> Position {

@@ -90,7 +90,7 @@ fn updating(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) ->
         (a, b) => a.or(b),
     };
     let next = unsettled(state, name, site, now, Direction::Forward)
-        .or_else(|| advancing_is_blocked(state, now).map(Next::wait))
+        .or_else(|| advancing_is_blocked(state, site, now).map(Next::wait))
         .unwrap_or_else(|| step(state, name, site, now));
     match (next, deadline) {
         (Next::Wait(on, until), Some(at)) => Next::Wait(on, Some(until.map_or(at, |u| u.min(at)))),
@@ -102,8 +102,8 @@ fn updating(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) ->
 fn batch_deadline(state: &State, site: &SiteState, now: Timestamp) -> Option<Timestamp> {
     let limit = state.spec.policy.time_limits.batch_progress?;
     let batch = site.batch.as_ref()?;
-    let counts = state.may_advance() && site.outstanding.is_empty();
-    let at = state.clock.wall(batch.progress.plus(limit.after))?;
+    let counts = state.may_advance_in(site.wave) && site.outstanding.is_empty();
+    let at = state.wall_in(site.wave, batch.progress.plus(limit.after))?;
     // One that has passed already is acted on as soon as the site can be judged again.
     (counts && at > now).then_some(at)
 }
@@ -116,15 +116,15 @@ fn site_limit(
     site: &SiteState,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Vec<Fact>> {
-    if !state.may_advance() {
+    if !state.may_advance_in(site.wave) {
         return Ok(None);
     }
     let Some(limit) = state.spec.policy.time_limits.cluster else {
         return Ok(None);
     };
     let end = site.limit_since.plus(limit.after);
-    if state.clock.active(now) < end {
-        return Ok(state.clock.wall(end));
+    if state.active_in(site.wave, now) < end {
+        return Ok(state.wall_in(site.wave, end));
     }
     Err(at_limit(
         state,
@@ -149,7 +149,7 @@ fn at_limit(state: &State, name: &SiteName, limit: TimeLimit, reason: FailReason
 }
 
 /// Why nothing new may start, if so.
-fn advancing_is_blocked(state: &State, now: Timestamp) -> Option<WaitingOn> {
+fn advancing_is_blocked(state: &State, site: &SiteState, now: Timestamp) -> Option<WaitingOn> {
     if let Some(reason) = &state.held {
         return Some(WaitingOn::Held {
             why: reason.to_string(),
@@ -159,7 +159,7 @@ fn advancing_is_blocked(state: &State, now: Timestamp) -> Option<WaitingOn> {
         RolloutPhase::Stopping { .. } => Some(WaitingOn::Held {
             why: "other sites go back".to_string(),
         }),
-        RolloutPhase::Running | RolloutPhase::Finished(_) => wave::not_now(state, now),
+        RolloutPhase::Running | RolloutPhase::Finished(_) => wave::not_now(state, site.wave, now),
     }
 }
 
@@ -173,7 +173,7 @@ fn unsettled(
 ) -> Option<Next> {
     if let Some((cluster, detail)) = lost(state, site) {
         let fails = state.spec.policy.membership.unreachable == OnUnreachable::Fail;
-        if fails && direction == Direction::Forward && state.may_advance() {
+        if fails && direction == Direction::Forward && state.may_advance_in(site.wave) {
             return Some(Next::Facts(failure::site_failed(
                 state,
                 name,
@@ -250,6 +250,7 @@ fn settling(
     now: Timestamp,
     direction: Direction,
 ) -> Option<Next> {
+    let wave = state.site(name).wave;
     let known = clusters.iter().find(|known| known.name == &batch.cluster)?;
     let (new, baseline) = (known.new_nodes(), known.baseline_nodes());
     let (rising, wanted) = match batch.rising {
@@ -267,7 +268,7 @@ fn settling(
             .policy
             .time_limits
             .batch_progress
-            .filter(|_| state.may_advance()),
+            .filter(|_| state.may_advance_in(wave)),
         // The way back has a limit of its own.
         Direction::Back => None,
     };
@@ -275,7 +276,7 @@ fn settling(
     let mut left = None;
     if let Some(limit) = limit {
         let end = batch.progress.plus(limit.after);
-        let active = state.clock.active(now);
+        let active = state.active_in(wave, now);
         if active >= end {
             return Some(Next::Facts(at_limit(
                 state,
@@ -284,7 +285,7 @@ fn settling(
                 FailReason::BatchTime(limit.after),
             )));
         }
-        until = state.clock.wall(end);
+        until = state.wall_in(wave, end);
         left = Some(end.minus(active));
     }
     if !counts_match && !known.seen.busy {
@@ -304,7 +305,7 @@ fn step(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
     let subject = Subject::Site(name.clone());
     match &site.step {
         Step::Before => {
-            let before = gates::names(state, Phase::BeforeSite);
+            let before = gates::names(state, Phase::BeforeSite, site.wave);
             after_gates(
                 gates::judge(state, &subject, Phase::BeforeSite, &before, now),
                 Fact::WaitEnded { site: name.clone() },
@@ -317,7 +318,7 @@ fn step(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
             Fact::WaitEnded { site: name.clone() },
         ),
         Step::Until(end) => {
-            let active = state.clock.active(now);
+            let active = state.active_in(site.wave, now);
             if active >= *end {
                 Next::fact(Fact::WaitEnded { site: name.clone() })
             } else {
@@ -325,7 +326,7 @@ fn step(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
                     WaitingOn::Time {
                         left: end.minus(active),
                     },
-                    state.clock.wall(*end),
+                    state.wall_in(site.wave, *end),
                 )
             }
         }
@@ -422,7 +423,7 @@ fn unjudged(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) ->
         return None;
     }
     let subject = Subject::Site(name.clone());
-    let after = gates::names(state, Phase::AfterBatch);
+    let after = gates::names(state, Phase::AfterBatch, site.wave);
     match gates::judge(state, &subject, Phase::AfterBatch, &after, now) {
         Judgement::Passed => None,
         Judgement::Ask(facts) => Some(Next::Facts(facts)),
@@ -512,16 +513,21 @@ fn soak_until(
             left: None,
         });
     }
-    if let Some(on) = advancing_is_blocked(state, now) {
+    if let Some(on) = advancing_is_blocked(state, site, now) {
         return Next::wait(on);
     }
     if covered >= wanted {
-        return Next::fact(covered_fact);
+        return match soak::unvouched(state, name, now) {
+            Some(key) if wanted > DurationMs::ZERO => Next::wait(gates::pending(state, &key, now)),
+            Some(_) | None => Next::fact(covered_fact),
+        };
     }
     let by_evidence = !soak::covering(state, name).is_empty();
     // Evidence wakes the site when it comes; bare time has to be waited for.
     let soaked = site.soak_since.plus(wanted);
-    let until = (!by_evidence).then(|| state.clock.wall(soaked)).flatten();
+    let until = (!by_evidence)
+        .then(|| state.wall_in(site.wave, soaked))
+        .flatten();
     Next::Wait(WaitingOn::Soak { covered, wanted }, until)
 }
 
@@ -556,7 +562,7 @@ fn rolling_back(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
     }
     let progress = state.spec.policy.failure.rollback.progress;
     let end = site.limit_since.plus(progress);
-    if state.clock.active(now) >= end {
+    if state.active_in(site.wave, now) >= end {
         let why = match unsettled(state, name, site, now, Direction::Back) {
             Some(Next::Wait(on, _)) => on.to_string(),
             Some(Next::Facts(_) | Next::Idle) | None => {
@@ -576,7 +582,7 @@ fn rolling_back(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
             NextMove::Wait(on) => Next::wait(on),
         }
     });
-    let deadline = state.clock.wall(end);
+    let deadline = state.wall_in(site.wave, end);
     match (next, deadline) {
         (Next::Wait(on, until), Some(at)) => Next::Wait(on, Some(until.map_or(at, |u| u.min(at)))),
         (next, _) => next,

@@ -8,13 +8,14 @@ use wavegate_model::{DurationMs, SiteName, Timestamp};
 
 /// Gates whose passing covers the soak of a site: its soak gates, else its continuous ones.
 pub fn covering(state: &State, name: &SiteName) -> Vec<GateKey> {
+    let wave = state.site(name).wave;
     let of = |phase| {
         let key = move |gate: &wavegate_model::policy::GateUse| GateKey {
             subject: Subject::Site(name.clone()),
             phase,
             gate: gate.name.clone(),
         };
-        crate::gates::in_phase(state, phase)
+        crate::gates::in_phase(state, phase, wave)
             .map(key)
             .collect::<Vec<_>>()
     };
@@ -33,8 +34,18 @@ pub fn covered(state: &State, name: &SiteName, site: &SiteState, now: Timestamp)
     let by_gate = |key: &GateKey| site.soak.get(key).map_or(DurationMs::ZERO, |c| c.covered);
     match gates.iter().map(by_gate).min() {
         Some(covered) => covered,
-        None => state.clock.active(now).minus(site.soak_since),
+        None => state.active_in(site.wave, now).minus(site.soak_since),
     }
+}
+
+/// The first covering gate whose last verdict is not a pass that still counts: healthy time is
+/// used up only while its evidence goes on.
+pub fn unvouched(state: &State, name: &SiteName, now: Timestamp) -> Option<GateKey> {
+    covering(state, name).into_iter().find(|key| {
+        let policy = crate::gates::policy_of(state, &key.gate);
+        let gate = state.gate(key);
+        !gate.is_some_and(|gate| crate::evidence::fresh_pass(gate, policy, now))
+    })
 }
 
 /// Adds a pass at active time `at`. Passes that lie further apart than two intervals and five

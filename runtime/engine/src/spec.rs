@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use wavegate_model::windows::Windows;
 use wavegate_model::{
-    Cluster, Digest, GateName, Plan, Policy, Release, RolloutId, ServiceName, SourceSpec,
+    Cluster, Digest, GateName, Plan, Policy, Release, RolloutId, ServiceName, SourceSpec, WaveName,
 };
 
 /// Policy, fleet and release as resolved when the rollout started, with the plugins by digest.
@@ -33,6 +33,9 @@ pub struct Spec {
     /// When nothing new may start.
     #[serde(default)]
     pub windows: Windows,
+    /// When nothing new may start in a wave, besides.
+    #[serde(default)]
+    pub wave_windows: BTreeMap<WaveName, Windows>,
 }
 
 /// What the driver of a rollout can do.

@@ -1,5 +1,6 @@
 //! The state of a rollout. Changed by [`crate::apply`] alone.
 
+mod clock;
 mod gates;
 
 use crate::command::Effect;
@@ -9,12 +10,13 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+pub use clock::WaveClock;
 pub use gates::Gates;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Completed, Evaluation, Phase, PluginState, Subject, Verdict};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Generation, Goal, Release,
-    Seen, SiteName, Split, Table, Timestamp, Unavailable,
+    ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Generation, Goal,
+    Release, Seen, SiteName, Split, Table, Timestamp, Unavailable,
 };
 
 /// A rollout as all facts so far make it.
@@ -154,6 +156,8 @@ pub struct WaveState {
     pub evidence: u64,
     /// Gates that were asked about the whole wave.
     pub gates: Gates,
+    /// Its own time.
+    pub clock: WaveClock,
 }
 
 /// Where a wave is.
@@ -374,6 +378,8 @@ pub struct ClusterState {
     pub role: String,
     /// What it ran when the rollout started; none before it was seen.
     pub baseline: Option<Box<Release>>,
+    /// Releases that had idle nodes then.
+    pub remainder: Vec<Digest>,
     /// This host's epoch; none before it was claimed by this host.
     pub epoch: Option<Epoch>,
     /// What was seen last.
@@ -408,8 +414,18 @@ pub struct GateState {
     pub fails_in_row: u32,
     /// Fails in all.
     pub fails: u32,
-    /// The last verdict for the present evidence, and when.
+    /// The last verdict for the present evidence, and when it was asked for.
     pub last: Option<(Verdict, Timestamp)>,
+    /// Passes in a row for the present evidence, none older than the policy allows.
+    pub passes_in_row: u32,
+    /// The last evaluations that passed or failed: a bit for each, 1 for a fail, the newest lowest.
+    pub recent: u64,
+    /// Fails that its budget did not tolerate.
+    pub over_budget: u32,
+    /// Questions that were withdrawn.
+    pub cancelled: u32,
+    /// When it was asked last.
+    pub asked_at: Timestamp,
     /// The last evaluation, of whatever evidence.
     pub evaluation: Option<Box<Evaluation>>,
     /// Not to be asked before.

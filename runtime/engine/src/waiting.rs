@@ -69,6 +69,20 @@ pub enum WaitingOn {
         why: Unavailable,
         failures: u32,
     },
+    /// A gate to pass as often in a row as the policy wants.
+    GatePasses {
+        gate: GateName,
+        phase: Phase,
+        passes: u32,
+        wanted: u32,
+    },
+    /// A new verdict of a gate, whose last pass is too old to count.
+    GateStale {
+        gate: GateName,
+        phase: Phase,
+        age: DurationMs,
+        limit: DurationMs,
+    },
     /// Time that the strategy asked for.
     Time { left: DurationMs },
     /// A person, for a stage of a site.
@@ -212,6 +226,10 @@ impl fmt::Display for WaitingOn {
             Self::Strategy { consultation } => {
                 write!(f, "the strategy's answer to question {consultation}")
             }
+            // Withdrawn, which is nobody's failure.
+            Self::StrategyUnavailable { why, failures: 0 } => {
+                write!(f, "the strategy, which is asked again: {why}")
+            }
             Self::StrategyUnavailable { why, failures } => write!(
                 f,
                 "the strategy, unavailable {failures} times in a row: {why}"
@@ -246,6 +264,26 @@ impl fmt::Display for WaitingOn {
                     phase.as_str()
                 )
             }
+            Self::GatePasses {
+                gate,
+                phase,
+                passes,
+                wanted,
+            } => write!(
+                f,
+                "gate {gate} ({}) to pass again: {passes} of {wanted} passes in a row",
+                phase.as_str()
+            ),
+            Self::GateStale {
+                gate,
+                phase,
+                age,
+                limit,
+            } => write!(
+                f,
+                "a new verdict of gate {gate} ({}): its pass is {age} old and counts for {limit}",
+                phase.as_str()
+            ),
             Self::Time { left } => write!(f, "time that the strategy asked for, {left} left"),
             Self::Person { text } => write!(f, "a person to approve: {text}"),
             Self::Soak { covered, wanted } => {

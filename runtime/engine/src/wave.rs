@@ -170,13 +170,13 @@ fn wave_limit(state: &State, index: usize, now: Timestamp) -> Result<Option<Time
         .policy
         .time_limits
         .wave
-        .filter(|_| state.may_advance())
+        .filter(|_| state.may_advance_in(index))
     else {
         return Ok(None);
     };
     let end = state.waves[index].limit_since.plus(limit.after);
-    if state.clock.active(now) < end {
-        return Ok(state.clock.wall(end));
+    if state.active_in(index, now) < end {
+        return Ok(state.wall_in(index, end));
     }
     let mut in_wave = state
         .sites
@@ -197,24 +197,25 @@ fn wave_limit(state: &State, index: usize, now: Timestamp) -> Result<Option<Time
     })
 }
 
-/// A pause, or windows that are closed.
-pub(crate) fn not_now(state: &State, now: Timestamp) -> Option<WaitingOn> {
+/// A pause, or windows that are closed: the policy's, or the wave's own.
+pub(crate) fn not_now(state: &State, wave: usize, now: Timestamp) -> Option<WaitingOn> {
     if state.clock.paused {
         return Some(WaitingOn::Paused);
     }
-    let shut = state.clock.closed.as_ref()?;
+    let own = state.waves[wave].clock.closed.as_ref();
+    let shut = state.clock.closed.as_ref().or(own)?;
     Some(WaitingOn::Window {
         why: shut.why.clone(),
         left: shut.opens.map(|opens| opens.since(now)),
     })
 }
 
-fn blocked(state: &State, now: Timestamp) -> Option<WaitingOn> {
+fn blocked(state: &State, wave: usize, now: Timestamp) -> Option<WaitingOn> {
     match &state.held {
         Some(reason) => Some(WaitingOn::Held {
             why: reason.to_string(),
         }),
-        None => not_now(state, now),
+        None => not_now(state, wave, now),
     }
 }
 
@@ -232,7 +233,7 @@ fn start(state: &State, index: usize, now: Timestamp) -> Next {
             None,
         );
     }
-    if let Some(on) = blocked(state, now) {
+    if let Some(on) = blocked(state, index, now) {
         return Next::Wait(on, None);
     }
     if let Some(text) = &plan.approval
@@ -247,7 +248,7 @@ fn start(state: &State, index: usize, now: Timestamp) -> Next {
         );
     }
     let subject = Subject::Wave(plan.name.clone());
-    let gates = gates::names(state, Phase::BeforeWave);
+    let gates = gates::names(state, Phase::BeforeWave, index);
     judged(
         gates::judge(state, &subject, Phase::BeforeWave, &gates, now),
         Fact::WaveStarted {
@@ -282,7 +283,7 @@ fn admit(state: &State, index: usize, now: Timestamp) -> Next {
             None,
         );
     }
-    if let Some(on) = blocked(state, now) {
+    if let Some(on) = blocked(state, index, now) {
         return Next::Wait(on, None);
     }
     if wave.in_flight >= plan.max_parallel_sites {
@@ -432,11 +433,11 @@ fn end(state: &State, index: usize, now: Timestamp) -> Next {
             None,
         );
     }
-    if let Some(on) = blocked(state, now) {
+    if let Some(on) = blocked(state, index, now) {
         return Next::Wait(on, None);
     }
     let subject = Subject::Wave(plan.name.clone());
-    let gates = gates::names(state, Phase::AfterWave);
+    let gates = gates::names(state, Phase::AfterWave, index);
     judged(
         gates::judge(state, &subject, Phase::AfterWave, &gates, now),
         Fact::WaveDone {

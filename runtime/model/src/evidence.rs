@@ -80,6 +80,24 @@ pub enum Evidence {
     Probe(ProbeSummary),
 }
 
+impl Evidence {
+    /// The instant of its newest sample; none where samples have no time of their own: what is
+    /// counted by the host is as new as the question.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let Self::Series(list) = self else {
+            return None;
+        };
+        let samples = list.iter().flat_map(|series| &series.samples);
+        let newest = samples.map(|(at, _)| *at).reduce(f64::max)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast saturates: what is before 1970 is old, and what is far ahead is new"
+        )]
+        Some(Timestamp(newest as u64))
+    }
+}
+
 /// A series of samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
@@ -124,4 +142,7 @@ pub struct EvidenceScope {
     pub release: Digest,
     /// Clusters that may be asked about, with their baselines.
     pub baselines: BTreeMap<ClusterName, Digest>,
+    /// How old the newest sample may be; none if that does not matter.
+    #[serde(default)]
+    pub fresh_for: Option<DurationMs>,
 }

@@ -21,6 +21,10 @@ pub const GUEST_TEXT_CHARS_MAX: usize = 500;
 /// Decisions in a row that leave nothing to carry out, before a strategy counts as stuck.
 pub const IDLE_DECISIONS_MAX: u32 = 8;
 
+/// Evaluations that a budget looks back over: the engine keeps one bit of each, in one word. More
+/// would be a budget for the whole rollout, which there is besides.
+pub const BUDGET_WINDOW_MAX: u32 = 64;
+
 /// What one call of a plugin may use. The policy can tighten it, never widen it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallLimits {

@@ -47,7 +47,8 @@ pub struct ClusterObservation {
     pub desired: u32,
     /// Nodes by the release they run.
     pub nodes: ByRelease<NodeCounts>,
-    /// What is known of the releases that run, so that a baseline can be restored.
+    /// What is known of the releases that run, so that a baseline can be restored; of a cluster
+    /// without nodes, the one that it ran last, if that is known.
     pub releases: ByRelease<Release>,
     /// The cluster's part of its site's traffic, by release; none where traffic cannot be split.
     pub traffic: Option<ByRelease<Permille>>,

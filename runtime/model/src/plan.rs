@@ -1,6 +1,6 @@
 //! The waves and sites of a rollout as resolved.
 
-use crate::ids::{ClusterName, Generation, SiteName, WaveName};
+use crate::ids::{ClusterName, GateName, Generation, SiteName, WaveName};
 use crate::time::DurationMs;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,6 +36,9 @@ pub struct PlannedWave {
     pub soak: DurationMs,
     /// Text of the approval that is needed before the wave starts.
     pub approval: Option<String>,
+    /// Gates of the policy that are asked in this wave; all of them if it does not say.
+    #[serde(default)]
+    pub gates: Option<Vec<GateName>>,
 }
 
 /// A site as resolved.

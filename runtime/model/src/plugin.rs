@@ -351,4 +351,8 @@ pub struct Evaluation {
     pub measurements: Vec<Measurement>,
     /// State for the next call.
     pub state: PluginState,
+    /// The instant of the newest sample behind it, as the host saw it: of the answer whose newest
+    /// sample is the oldest. None if no answer had samples with a time.
+    #[serde(default)]
+    pub newest: Option<Timestamp>,
 }

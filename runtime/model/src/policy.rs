@@ -59,6 +59,12 @@ pub struct Wave {
     pub soak: DurationMs,
     /// Text of the approval that is needed before the wave starts.
     pub approval: Option<String>,
+    /// Gates of the policy that are asked in this wave; all of them if it does not say.
+    #[serde(default)]
+    pub gates: Option<Vec<GateName>>,
+    /// Windows of its own, besides the policy's.
+    #[serde(default)]
+    pub windows: Option<WindowRules>,
 }
 
 /// How many nodes of a cluster at a time.
@@ -203,12 +209,26 @@ pub struct GateUse {
     pub slots: BTreeMap<SlotName, SourceName>,
     /// Fails that are tolerated.
     pub budget: GateBudget,
-    /// Valid samples that a passing evaluation must rest on.
+    /// Valid samples that each measurement of a passing evaluation must rest on.
     pub min_samples: u32,
+    /// Passing evaluations in a row before it counts as passed.
+    #[serde(default = "once")]
+    pub passes: u32,
+    /// How old a pass, and the newest sample behind it, may be; none in journals from before
+    /// there was such a limit.
+    #[serde(default)]
+    pub fresh_for: Option<DurationMs>,
+    /// Asked and recorded as any other, and decides nothing.
+    #[serde(default)]
+    pub trial: bool,
     /// What happens when the gate is unavailable.
     pub on_unavailable: OnUnavailable,
     /// What a call may use.
     pub limits: CallLimits,
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// Fails that are tolerated before the site fails. Zero means that the first one counts.
@@ -218,6 +238,18 @@ pub struct GateBudget {
     pub consecutive: u32,
     /// In all, per site and phase.
     pub total: u32,
+    /// Among the last evaluations; none if that does not matter.
+    #[serde(default)]
+    pub window: Option<BudgetWindow>,
+}
+
+/// Fails that are tolerated among the last evaluations that passed or failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetWindow {
+    /// So many fails.
+    pub fails: u32,
+    /// Of so many evaluations, at most [`crate::limits::BUDGET_WINDOW_MAX`].
+    pub of: u32,
 }
 
 /// What happens when a gate is unavailable. Never *pass*.

@@ -191,6 +191,9 @@ pub enum BadAnswer {
     /// An answer to another question.
     #[error("it answers another question than was asked")]
     WrongKind,
+    /// A gate that decides nothing.
+    #[error("it waits for gate `{0}`, which is on trial and decides nothing")]
+    GateOnTrial(GateName),
     /// It goes on deciding without anything happening.
     #[error("it decided {0} times in a row without anything to carry out")]
     NoProgress(u32),

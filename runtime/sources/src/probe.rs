@@ -152,6 +152,7 @@ mod tests {
             start: Timestamp(70_000),
             release: Digest::from_sha256(&[1; 32]),
             baselines: Default::default(),
+            fresh_for: None,
         };
         assert_eq!(
             window_start(&scope, DurationMs::secs(10)),

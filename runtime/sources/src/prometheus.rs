@@ -112,9 +112,11 @@ impl PrometheusSource {
         // give them all.
         form.field("limit", &self.series_max.saturating_add(1).to_string());
         form.field("timeout", &format!("{}ms", self.timeout.0));
-        let since_start = scope.now.0.saturating_sub(scope.start.0).max(1);
-        if since_start < LOOKBACK.0 {
-            form.field("lookback_delta", &format!("{since_start}ms"));
+        let since_start = scope.now.since(scope.start);
+        let fresh_for = scope.fresh_for.unwrap_or(LOOKBACK);
+        let back = since_start.min(fresh_for).max(DurationMs(1));
+        if back < LOOKBACK {
+            form.field("lookback_delta", &format!("{}ms", back.0));
         }
         Ok(form)
     }

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Result};
 use crate::follow;
 use crate::host::StateDir;
 use crate::output::{self, DIM, Format, JSON_VERSION, STRONG, paint};
-use crate::words;
+use crate::{verdicts, words};
 use std::collections::BTreeMap;
 use wavegate_conductor::{Story, read_story};
 use wavegate_engine::apply::{apply, begin};
@@ -33,6 +33,7 @@ struct JsonStatus<'a> {
     last: String,
     waves: Vec<JsonWave<'a>>,
     sites: BTreeMap<&'a str, JsonSite<'a>>,
+    gates: BTreeMap<String, verdicts::GateSum>,
     waiting: Vec<JsonWaiting>,
 }
 
@@ -177,6 +178,9 @@ fn print_status(state: &State) {
             }
         }
     }
+    for (gate, sum) in verdicts::sums(state, |key, _| verdicts::is_on_trial(state, &key.gate)) {
+        output::data(&format!("  gate {}", verdicts::line(&gate, &sum)));
+    }
     print_waiting(&explain(state, SystemClock.now()));
 }
 
@@ -229,6 +233,10 @@ fn json_status(state: &State) -> JsonStatus<'_> {
             .sites
             .iter()
             .map(|(name, site)| (name.as_str(), json_site(state, name, site)))
+            .collect(),
+        gates: verdicts::sums(state, |_, _| true)
+            .into_iter()
+            .map(|(gate, sum)| (gate.to_string(), sum))
             .collect(),
         waiting: explain(state, now).into_iter().map(json_waiting).collect(),
     }

@@ -8,9 +8,11 @@ use crate::shapes::policy as shapes;
 use crate::source::Place;
 use crate::values;
 use std::collections::{BTreeMap, BTreeSet};
-use wavegate_model::limits::{CallLimits, GATE_INTERVAL_MIN};
+use wavegate_model::limits::{BUDGET_WINDOW_MAX, CallLimits, GATE_INTERVAL_MIN};
 use wavegate_model::plugin::Phase;
-use wavegate_model::policy::{GateBudget, GateUse, OnUnavailable, PluginRef, StrategyUse};
+use wavegate_model::policy::{
+    BudgetWindow, GateBudget, GateUse, OnUnavailable, PluginRef, StrategyUse,
+};
 use wavegate_model::{DurationMs, GateName, SlotName, SourceName};
 
 pub(crate) const PHASES: &[(&str, Phase)] = &[
@@ -107,6 +109,9 @@ fn gate(cx: Cx<'_>, node: &Node) -> Option<(GateUse, GateSpots)> {
         defaults::GATE_MIN_SAMPLES,
         values::whole(0, 1_000_000),
     );
+    let passes = fields.or("passes", defaults::GATE_PASSES, values::whole(1, 100));
+    let fresh_for = fields.optional("freshFor", spot(values::duration_above_zero));
+    let trial = fields.or("trial", false, values::boolean);
     let on_unavailable = fields.or(
         "onUnavailable",
         defaults::GATE_ON_UNAVAILABLE,
@@ -115,18 +120,26 @@ fn gate(cx: Cx<'_>, node: &Node) -> Option<(GateUse, GateSpots)> {
     let limits = fields.or("limits", defaults::CALL_LIMITS, limits);
     fields.finish()?;
     let (name, plugin, (json, config), slots) = (name?, plugin?, config?, slots?);
+    let interval = interval?;
+    let fresh_for = match fresh_for? {
+        None => defaults::gate_fresh_for(interval),
+        Some(written) => fresh_for_at_least(cx, written, interval)?,
+    };
     let gate = GateUse {
         name: name.value,
         plugin: plugin.value,
         config: json,
         phases: phases?,
-        interval: interval?,
+        interval,
         slots: slots
             .iter()
             .map(|(slot, source)| (slot.clone(), source.value.clone()))
             .collect(),
         budget: budget?,
         min_samples: min_samples?,
+        passes: passes?,
+        fresh_for: Some(fresh_for),
+        trial: trial?,
         on_unavailable: on_unavailable?,
         limits: limits?,
     };
@@ -225,6 +238,25 @@ fn interval(cx: Cx<'_>, node: &Node) -> Option<DurationMs> {
     Some(interval)
 }
 
+/// A pass that is over before the gate is asked again would leave it never passed.
+fn fresh_for_at_least(
+    cx: Cx<'_>,
+    written: Spot<DurationMs>,
+    interval: DurationMs,
+) -> Option<DurationMs> {
+    let least = interval.max(defaults::GATE_FRESH_FOR_MIN);
+    if written.value >= least {
+        return Some(written.value);
+    }
+    let message = format!("a pass would count for less than {least}");
+    let why = if least == interval {
+        "the gate is asked again only after its interval"
+    } else {
+        "other gates and the strategy may take as long to answer"
+    };
+    cx.fail(Diagnostic::error(Code::BadValue, message).at(written.place, why))
+}
+
 fn slots(cx: Cx<'_>, node: &Node) -> Option<BTreeMap<SlotName, Spot<SourceName>>> {
     let mut out = Some(BTreeMap::new());
     for (_, key, value) in entries(cx, node, "a map from slots to sources")? {
@@ -248,24 +280,50 @@ fn slots(cx: Cx<'_>, node: &Node) -> Option<BTreeMap<SlotName, Spot<SourceName>>
 
 fn budget(cx: Cx<'_>, node: &Node) -> Option<GateBudget> {
     let mut fields = Fields::open(cx, node, &shapes::GATE_BUDGET)?;
-    let consecutive = fields.or(
-        "consecutive",
-        defaults::GATE_BUDGET.consecutive,
-        values::whole(0, 1000),
-    );
-    let total = fields.or(
-        "total",
-        defaults::GATE_BUDGET.total,
-        values::whole(0, 100_000),
-    );
+    let consecutive = fields.optional("consecutive", values::whole(0, 1000));
+    let total = fields.optional("total", values::whole(0, 100_000));
+    let window = fields.optional("window", budget_window);
     fields.finish()?;
-    let (consecutive, total) = (consecutive?, total?);
+    let (row, all, window) = (consecutive?, total?, window?);
+    let beside = window.map_or(defaults::GATE_BUDGET, |window| GateBudget {
+        consecutive: all.map_or(window.fails, |all| all.min(window.fails)),
+        total: defaults::GATE_TOTAL_BESIDE_WINDOW,
+        window: Some(window),
+    });
+    let consecutive = row.unwrap_or(beside.consecutive);
+    let total = all.unwrap_or(beside.total);
     if consecutive > total {
         let message = format!("{consecutive} fails in a row are allowed, but only {total} in all");
         let hint = format!("`total` is at least `consecutive`: `total: {consecutive}`");
         return cx.bad_value(node, message, Some(hint));
     }
-    Some(GateBudget { consecutive, total })
+    if let Some(window) = window.filter(|window| consecutive > window.fails) {
+        let BudgetWindow { fails, of } = window;
+        let message =
+            format!("{consecutive} fails in a row are allowed, but only {fails} among {of}");
+        let hint = format!("`fails` is at least `consecutive`: `fails: {consecutive}`");
+        return cx.bad_value(node, message, Some(hint));
+    }
+    Some(GateBudget {
+        consecutive,
+        total,
+        window,
+    })
+}
+
+/// `{fails: 2, of: 10}`.
+fn budget_window(cx: Cx<'_>, node: &Node) -> Option<BudgetWindow> {
+    let mut fields = Fields::open(cx, node, &shapes::BUDGET_WINDOW)?;
+    let fails = fields.required("fails", values::whole(0, BUDGET_WINDOW_MAX - 1));
+    let of = fields.required("of", values::whole(2, BUDGET_WINDOW_MAX));
+    fields.finish()?;
+    let (fails, of) = (fails?, of?);
+    if fails >= of {
+        let message = format!("{of} evaluations never have more than {fails} fails");
+        let hint = "tolerate fewer, or look back over more";
+        return cx.bad_value(node, message, Some(hint.into()));
+    }
+    Some(BudgetWindow { fails, of })
 }
 
 fn limits(cx: Cx<'_>, node: &Node) -> Option<CallLimits> {

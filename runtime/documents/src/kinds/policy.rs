@@ -8,14 +8,17 @@ use crate::fields::{Cx, Fields, Spot, list, spot};
 use crate::node::{Node, Value};
 use crate::shapes::policy as shapes;
 use crate::source::Place;
+use crate::suggest;
 use crate::values;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wavegate_model::policy::{
-    Batch, EndState, Failure, Membership, OnTimeLimit, OnUnreachable, Rollback, TimeLimit,
+    Batch, EndState, Failure, GateUse, Membership, OnTimeLimit, OnUnreachable, Rollback, TimeLimit,
     TimeLimits, Wave,
 };
 use wavegate_model::windows::WindowRules;
-use wavegate_model::{Amount, ClusterName, Labels, Policy, PolicyName, Selector, WaveName};
+use wavegate_model::{
+    Amount, ClusterName, GateName, Labels, Policy, PolicyName, Selector, WaveName,
+};
 
 /// Waves of a policy: one for each cluster of a large fleet.
 const WAVES_MAX: usize = 3000;
@@ -56,6 +59,8 @@ pub(crate) struct WaveSpots {
     pub(crate) name: Place,
     pub(crate) selector: SelectorSpots,
     pub(crate) after: Vec<Place>,
+    /// Of each gate that it names.
+    pub(crate) gates: Vec<Place>,
 }
 
 /// The places of a selector.
@@ -85,6 +90,8 @@ impl PolicyDoc {
         let (waves, wave_spots): (Vec<_>, Vec<_>) = waves?.into_iter().unzip();
         let (gates, gate_spots): (Vec<_>, Vec<_>) = gates?.into_iter().unzip();
         let (strategy, strategy_spots) = strategy?;
+        own_gates(cx, &waves, &wave_spots, &gates)?;
+        awaited_on_trial(cx, strategy_spots.config.node.as_ref(), &gates)?;
         let (name, site_by, role_by, batch, failure) =
             (name?, site_by?, role_by?, batch?, failure?);
         let (exclude, exclude_spots) = exclude?.unzip();
@@ -121,6 +128,73 @@ impl PolicyDoc {
             strategy: strategy_spots,
             gates: gate_spots,
         })
+    }
+}
+
+/// The gates that waves name are gates of the policy.
+fn own_gates(cx: Cx<'_>, waves: &[Wave], spots: &[WaveSpots], gates: &[GateUse]) -> Option<()> {
+    let mut good = true;
+    for (wave, spots) in waves.iter().zip(spots) {
+        let mut seen = BTreeSet::new();
+        for (name, place) in wave.gates.iter().flatten().zip(&spots.gates) {
+            let problem = if !gates.iter().any(|gate| gate.name == *name) {
+                let message = format!("the policy has no gate `{name}`");
+                let names = gates.iter().map(|gate| gate.name.as_str());
+                Diagnostic::error(Code::Dangling, message)
+                    .maybe_hint(suggest::name_hint(name.as_str(), names))
+            } else if !seen.insert(name) {
+                Diagnostic::error(Code::Duplicate, format!("the gate `{name}` is there twice"))
+            } else {
+                continue;
+            };
+            good = false;
+            cx.problems.push(problem.at(place.clone(), ""));
+        }
+    }
+    good.then_some(())
+}
+
+/// A strategy's configuration is its own, but lists of gates are called so in all of them: a gate
+/// that decides nothing is not one to wait for.
+fn awaited_on_trial(cx: Cx<'_>, config: Option<&Node>, gates: &[GateUse]) -> Option<()> {
+    let mut listed = Vec::new();
+    config
+        .into_iter()
+        .for_each(|config| lists_of_gates(config, &mut listed));
+    let mut good = true;
+    for (node, name) in listed {
+        let on_trial = |gate: &&GateUse| gate.trial && gate.name.as_str() == name;
+        if gates.iter().any(|gate| on_trial(&gate)) {
+            good = false;
+            let message = format!("the strategy would wait for `{name}`, which is on trial");
+            let problem = Diagnostic::error(Code::Mismatch, message).at(cx.place(node), "");
+            let hint = "a gate on trial decides nothing: leave it out here, it is asked anyway";
+            cx.problems.push(problem.hint(hint));
+        }
+    }
+    good.then_some(())
+}
+
+/// The texts in lists that are called `gates`, or something that ends so. Documents are nested
+/// a few dozen deep at most, so this ends.
+fn lists_of_gates<'a>(node: &'a Node, out: &mut Vec<(&'a Node, &'a str)>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                let named =
+                    matches!(&key.value, Value::Text(key) if key.to_lowercase().ends_with("gates"));
+                if let (true, Value::List(items)) = (named, &value.value) {
+                    out.extend(items.iter().filter_map(|item| match &item.value {
+                        Value::Text(text) => Some((item, text.as_str())),
+                        _ => None,
+                    }));
+                } else {
+                    lists_of_gates(value, out);
+                }
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| lists_of_gates(item, out)),
+        _ => {}
     }
 }
 
@@ -168,12 +242,20 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
     let site_soak = fields.or("siteSoak", defaults::SOAK, values::duration);
     let soak = fields.or("soak", defaults::SOAK, values::duration);
     let approval = fields.optional("approval", values::text);
+    let gates = fields.optional("gates", list(spot(values::name::<GateName>)));
+    let own_windows = fields.optional("windows", windows::read);
     fields.finish()?;
     let (name, after, (clusters, selector)) = (name?, after?, clusters?);
+    let gates = gates?;
     let spots = WaveSpots {
         name: name.place,
         selector,
         after: after
+            .iter()
+            .flatten()
+            .map(|spot| spot.place.clone())
+            .collect(),
+        gates: gates
             .iter()
             .flatten()
             .map(|spot| spot.place.clone())
@@ -187,6 +269,8 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
         site_soak: site_soak?,
         soak: soak?,
         approval: approval?,
+        gates: gates.map(|gates| gates.into_iter().map(|spot| spot.value).collect()),
+        windows: own_windows?,
     };
     Some((wave, spots))
 }

@@ -4,6 +4,7 @@ use crate::defaults;
 use crate::kinds::{END_STATES, ON_TIME_LIMIT, ON_UNAVAILABLE, ON_UNREACHABLE, PHASES};
 use crate::shape::{Kind, Shape, defaulted, optional, required, words};
 use crate::shapes::windows;
+use wavegate_model::limits::BUDGET_WINDOW_MAX;
 
 pub(crate) const POLICY: Shape = Shape::of(
     "RolloutPolicy",
@@ -109,9 +110,18 @@ pub(crate) const WAVE: Shape = Shape::of(
             Kind::Text,
             "A person has to approve the start; the text says what for.",
         ),
+        optional(
+            "gates",
+            Kind::List(0, &Kind::Name),
+            "Gates of the policy that are asked in this wave: all if left out, `[]` for none.",
+        ),
+        optional(
+            "windows",
+            Kind::Map(&windows::WINDOWS),
+            "Windows of its own, besides the policy's: its sites start and go on while both are open.",
+        ),
     ]],
-)
-.not_built(&["gates", "windows"]);
+);
 
 pub(crate) const SELECTOR: Shape = Shape::of(
     "selector",
@@ -324,7 +334,24 @@ pub(crate) const GATE: Shape = Shape::of(
             "minSamples",
             Kind::Whole(0, 1_000_000),
             "1",
-            "A pass that rests on fewer counts as undecided.",
+            "A pass of which a measurement rests on fewer counts as undecided.",
+        ),
+        defaulted(
+            "passes",
+            Kind::Whole(1, 100),
+            "1",
+            "Evaluations that have to pass in a row before the gate counts as passed.",
+        ),
+        optional(
+            "freshFor",
+            Kind::DurationAboveZero,
+            "How old a pass, and the newest sample behind it, may be: three intervals if left out, and at least `5m`.",
+        ),
+        defaulted(
+            "trial",
+            Kind::Boolean,
+            "false",
+            "On trial: it is asked and recorded, and decides nothing.",
         ),
         defaulted(
             "onUnavailable",
@@ -356,12 +383,39 @@ pub(crate) const GATE_BUDGET: Shape = Shape::of(
     "`budget`",
     "Fails of a gate that are tolerated, per site and phase.",
     &[&[
-        defaulted("consecutive", Kind::Whole(0, 1000), "0", "In a row."),
+        defaulted(
+            "consecutive",
+            Kind::Whole(0, 1000),
+            "0",
+            "In a row. As many as `window` tolerates if left out beside it.",
+        ),
         defaulted(
             "total",
             Kind::Whole(0, 100_000),
             "0",
-            "In all; at least as many as in a row.",
+            "In all; at least as many as in a row. Without limit if left out beside `window`.",
+        ),
+        optional(
+            "window",
+            Kind::Map(&BUDGET_WINDOW),
+            "Among the last evaluations that passed or failed.",
+        ),
+    ]],
+);
+
+pub(crate) const BUDGET_WINDOW: Shape = Shape::of(
+    "`window`",
+    "Fails that are tolerated among the last evaluations that passed or failed.",
+    &[&[
+        required(
+            "fails",
+            Kind::Whole(0, BUDGET_WINDOW_MAX as u64 - 1),
+            "So many fails.",
+        ),
+        required(
+            "of",
+            Kind::Whole(2, BUDGET_WINDOW_MAX as u64),
+            "Among so many evaluations.",
         ),
     ]],
 );

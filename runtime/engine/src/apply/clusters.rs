@@ -5,9 +5,9 @@ use super::sites::{set_phase, soak_anew};
 use super::{cluster_mut, site_mut};
 use crate::moving;
 use crate::state::{Rising, SitePhase, State, Step};
-use wavegate_model::{ClusterName, DurationMs, Timestamp};
+use wavegate_model::{ClusterName, Timestamp};
 
-pub(super) fn observed(state: &mut State, cluster: &ClusterName, active: DurationMs) {
+pub(super) fn observed(state: &mut State, cluster: &ClusterName, at: Timestamp) {
     let Some(name) = state.cluster(cluster).site.clone() else {
         return;
     };
@@ -31,6 +31,7 @@ pub(super) fn observed(state: &mut State, cluster: &ClusterName, active: Duratio
                 Rising::Neither => 0,
             })
         });
+    let active = state.active_in(site.wave, at);
     let rolls_back = site.phase == SitePhase::RollingBack;
     let site = site_mut(state, &name);
     site.exposed_nodes = site.exposed_nodes.max(exposed);
@@ -51,7 +52,7 @@ pub(super) fn returned(state: &mut State, cluster: &ClusterName, at: Timestamp) 
     let Some(name) = found.site.clone() else {
         return;
     };
-    let active = state.clock.active(at);
+    let active = state.active_in(state.site(&name).wave, at);
     match state.site(&name).phase {
         SitePhase::Updating => {
             new_evidence(state, &name, at);
@@ -66,7 +67,7 @@ pub(super) fn returned(state: &mut State, cluster: &ClusterName, at: Timestamp) 
                     || known.seen.traffic.as_ref().is_some_and(|t| t.is_empty())
             });
             new_evidence(state, &name, at);
-            soak_anew(state, &name, active);
+            soak_anew(state, &name, at);
             if !as_wanted {
                 set_phase(state, &name, SitePhase::Updating);
                 let site = site_mut(state, &name);

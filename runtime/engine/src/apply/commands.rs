@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use wavegate_model::{ClusterName, CommandId, Timestamp};
 
 pub(super) fn command_issued(state: &mut State, effect: &Effect, at: Timestamp) {
-    let active = state.clock.active(at);
+    let active = state.active_in(state.site(&effect.site).wave, at);
     state.next_command = effect.id.next();
     state.outstanding.insert(effect.id, effect.clone());
     let batch = match &effect.change {
@@ -69,7 +69,7 @@ pub(super) fn command_issued(state: &mut State, effect: &Effect, at: Timestamp) 
 
 pub(super) fn take_command(state: &mut State, id: CommandId, at: Timestamp) -> Option<Effect> {
     let effect = state.outstanding.remove(&id)?;
-    let active = state.clock.active(at);
+    let active = state.active_in(state.site(&effect.site).wave, at);
     let site = site_mut(state, &effect.site);
     site.outstanding.remove(&id);
     site.fresh_after = at;

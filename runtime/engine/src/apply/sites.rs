@@ -1,11 +1,15 @@
 //! Sites and waves: where they are, and what their strategy said.
 
-use super::gates::ask_again;
+use super::gates::{ASKED_AGAIN_AFTER, ask_again};
 use super::{site_mut, wave_mut};
+use crate::fact::Withdrawn;
 use crate::state::{Retry, SitePhase, State, Step, WavePhase};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Completed, Outcome, Phase, Proposal};
-use wavegate_model::{DurationMs, SiteName, Split, Timestamp, WaveName};
+use wavegate_model::{
+    ConsultationId, DurationMs, SiteName, Split, Timestamp, Unavailable, WaveName,
+};
 
 /// Changes a site's phase and keeps its wave's counts in step.
 pub(super) fn set_phase(state: &mut State, name: &SiteName, phase: SitePhase) {
@@ -46,10 +50,19 @@ pub(super) fn reopened(state: &mut State, index: usize) {
     wave.evidence += 1;
     for gate in wave.gates.of_phase_mut(Phase::AfterWave) {
         gate.last = None;
+        gate.passes_in_row = 0;
     }
 }
 
-pub(super) fn wave_soak_started(state: &mut State, wave: &WaveName, active: DurationMs) {
+pub(super) fn wave_started(state: &mut State, name: &WaveName, at: Timestamp) {
+    let index = state.wave_index(name);
+    let active = index.map_or(DurationMs::ZERO, |index| state.active_in(index, at));
+    let wave = wave_mut(state, name);
+    wave.phase = WavePhase::Running;
+    wave.limit_since = active;
+}
+
+pub(super) fn wave_soak_started(state: &mut State, wave: &WaveName, at: Timestamp) {
     let index = state.spec.plan.waves.iter().position(|w| w.name == *wave);
     wave_mut(state, wave).phase = WavePhase::Soaking;
     let names: Vec<SiteName> = state
@@ -59,12 +72,13 @@ pub(super) fn wave_soak_started(state: &mut State, wave: &WaveName, active: Dura
         .map(|(n, _)| n.clone())
         .collect();
     for name in names {
-        soak_anew(state, &name, active);
+        soak_anew(state, &name, at);
     }
 }
 
 /// Healthy time starts anew.
-pub(super) fn soak_anew(state: &mut State, name: &SiteName, active: DurationMs) {
+pub(super) fn soak_anew(state: &mut State, name: &SiteName, at: Timestamp) {
+    let active = state.active_in(state.site(name).wave, at);
     let site = site_mut(state, name);
     site.soak.clear();
     site.soak_since = active;
@@ -80,9 +94,9 @@ pub(super) fn site_started(
     split: &Split,
     demand: u32,
     at: Timestamp,
-    active: DurationMs,
 ) {
     set_phase(state, name, SitePhase::Updating);
+    let active = state.active_in(state.site(name).wave, at);
     let site = site_mut(state, name);
     site.baseline_split = split.clone();
     site.split = split.clone();
@@ -98,8 +112,9 @@ pub(super) fn strategy_answered(
     state: &mut State,
     name: &SiteName,
     outcome: &Outcome,
-    active: DurationMs,
+    at: Timestamp,
 ) {
+    let active = state.active_in(state.site(name).wave, at);
     let goal_desired = crate::site::desired_total(state, state.site(name));
     let site = site_mut(state, name);
     site.asked = None;
@@ -142,6 +157,23 @@ pub(super) fn strategy_answered(
     }
 }
 
+/// A question that was withdrawn is none of the strategy's failures.
+pub(super) fn strategy_cancelled(
+    state: &mut State,
+    consultation: ConsultationId,
+    name: &SiteName,
+    why: Withdrawn,
+    at: Timestamp,
+) {
+    state.consultations.remove(&consultation);
+    let site = site_mut(state, name);
+    site.asked = None;
+    if why == Withdrawn::HostStopped {
+        site.retry.not_before = at.plus(ASKED_AGAIN_AFTER);
+        site.retry.why = Some(Box::new(Unavailable::HostStopped));
+    }
+}
+
 pub(super) fn completed(state: &mut State, name: &SiteName, what: Completed) {
     let site = site_mut(state, name);
     site.completed = what;
@@ -160,8 +192,9 @@ pub(super) fn wait_ended(state: &mut State, name: &SiteName) {
     site.step = Step::Ask;
 }
 
-pub(super) fn rollback_started(state: &mut State, name: &SiteName, active: DurationMs) {
+pub(super) fn rollback_started(state: &mut State, name: &SiteName, at: Timestamp) {
     set_phase(state, name, SitePhase::RollingBack);
+    let active = state.active_in(state.site(name).wave, at);
     let site = site_mut(state, name);
     site.goal = None;
     site.batch = None;

@@ -4,8 +4,8 @@ use super::sites::wait_ended;
 use super::wave_mut;
 use crate::fact::HoldReason;
 use crate::soak;
-use crate::state::State;
-use wavegate_model::{DurationMs, SiteName, Timestamp, WaveName};
+use crate::state::{Retry, State};
+use wavegate_model::{DurationMs, SiteName, Timestamp, Unavailable, WaveName};
 
 pub(super) fn resumed(state: &mut State, at: Timestamp, down: DurationMs) {
     // While the clock stands still this time does not count anyway.
@@ -24,6 +24,10 @@ pub(super) fn resumed(state: &mut State, at: Timestamp, down: DurationMs) {
         site.asked = None;
         site.gates.values_mut().for_each(|gate| gate.asked = None);
         site.fresh_after = at;
+        if matches!(site.retry.why.as_deref(), Some(Unavailable::HostStopped)) {
+            // That was the host before.
+            site.retry = Retry::default();
+        }
         for coverage in site.soak.values_mut() {
             soak::undecided(coverage);
         }
@@ -34,12 +38,14 @@ pub(super) fn continued(state: &mut State, at: Timestamp) {
     state.clock.paused = false;
     if let Some(HoldReason::TimeLimit { site, wave, .. }) = state.held.take() {
         // The limit counts anew from here.
-        let active = state.clock.active(at);
-        match &wave {
-            Some(wave) => wave_mut(state, wave).limit_since = active,
-            None if site.is_none() => state.limit_since = active,
+        let index = wave.as_ref().and_then(|name| state.wave_index(name));
+        match index {
+            Some(index) => state.waves[index].limit_since = state.active_in(index, at),
+            None if site.is_none() => state.limit_since = state.clock.active(at),
             None => {}
         }
+        let index = site.as_ref().and_then(|name| state.sites.get(name));
+        let active = index.map_or(DurationMs::ZERO, |site| state.active_in(site.wave, at));
         if let Some(site) = site.as_ref().and_then(|name| state.sites.get_mut(name)) {
             site.limit_since = active;
             if let Some(batch) = &mut site.batch {

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject, Verdict};
 use wavegate_model::policy::GateUse;
 use wavegate_model::{
-    Amount, ClusterName, ClusterObservation, CommandId, ConsultationId, Digest, DurationMs, Epoch,
-    GateName, Generation, NodeCounts, SiteName, Split, Table, Timestamp,
+    Amount, ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName,
+    Generation, NodeCounts, SiteName, Split, Table, Timestamp,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub(super) struct Covered {
     pub(super) last: Option<DurationMs>,
 }
 
-/// The last verdict of each gate that was asked, with the evidence that it is about.
-pub(super) type Verdicts = Vec<(Phase, GateName, Verdict, u64)>;
+/// What each gate that was asked said last.
+pub(super) type Verdicts = Vec<(Phase, GateName, Said)>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Site {
@@ -97,6 +97,8 @@ pub(super) struct Cluster {
     pub(super) baseline: Option<Digest>,
     pub(super) epoch: Option<Epoch>,
     pub(super) seen: Option<Seen>,
+    /// The last observation before its baseline was known.
+    pub(super) shown: Option<wavegate_model::Seen>,
     pub(super) lost: bool,
     pub(super) touched: bool,
 }
@@ -111,6 +113,35 @@ pub(super) struct Wave {
     pub(super) in_flight: u32,
     pub(super) evidence: u64,
     pub(super) verdicts: Verdicts,
+    /// Active time since when windows of its own are closed.
+    pub(super) shut: Option<DurationMs>,
+    pub(super) shut_for: DurationMs,
+}
+
+/// Whether windows are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    Yes,
+    No,
+}
+
+/// A question to a gate.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) gate: GateKey,
+    pub(super) evidence: u64,
+    pub(super) at: Timestamp,
+}
+
+/// What a gate said last.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub(super) verdict: Verdict,
+    pub(super) evidence: u64,
+    /// When it was asked for.
+    pub(super) at: Timestamp,
+    /// Passes about this evidence in a row.
+    pub(super) passes: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -119,7 +150,7 @@ pub(super) struct Book {
     pub(super) sites: Table<SiteName, Site>,
     pub(super) clusters: Table<ClusterName, Cluster>,
     pub(super) waves: Vec<Wave>,
-    pub(super) asked: BTreeMap<ConsultationId, (GateKey, u64)>,
+    pub(super) asked: BTreeMap<ConsultationId, Question>,
     /// Whose each command is, and the traffic that it sets.
     pub(super) open: BTreeMap<CommandId, (SiteName, Option<Split>)>,
     pub(super) last_command: CommandId,
@@ -161,6 +192,7 @@ impl Book {
                             baseline: None,
                             epoch: None,
                             seen: None,
+                            shown: None,
                             lost: false,
                             touched: false,
                         },
@@ -195,6 +227,37 @@ impl Book {
     pub(super) fn active(&self, at: Timestamp) -> DurationMs {
         let now = self.still.unwrap_or(at);
         now.since(self.started).minus(self.stopped_for)
+    }
+
+    /// Time that counts in a wave: not while windows of its own are closed.
+    pub(super) fn active_in(&self, wave: usize, at: Timestamp) -> DurationMs {
+        let wave = &self.waves[wave];
+        wave.shut.unwrap_or(self.active(at)).minus(wave.shut_for)
+    }
+
+    pub(super) fn wave_window(
+        &mut self,
+        name: &wavegate_model::WaveName,
+        open: Open,
+        at: Timestamp,
+    ) {
+        let (now, index) = (self.active(at), self.wave_index(name));
+        let going_back = self.stopping.is_some() || self.end.is_some();
+        let wave = &mut self.waves[index];
+        if open == Open::No && !going_back {
+            wave.shut.get_or_insert(now);
+        } else if let Some(since) = wave.shut.take() {
+            wave.shut_for = wave.shut_for.plus(now.minus(since));
+        }
+    }
+
+    pub(super) fn waves_go_on(&mut self, at: Timestamp) {
+        let now = self.active(at);
+        for wave in &mut self.waves {
+            if let Some(since) = wave.shut.take() {
+                wave.shut_for = wave.shut_for.plus(now.minus(since));
+            }
+        }
     }
 
     /// Time stands still in a pause, and while windows are closed and nothing goes back.
@@ -240,7 +303,18 @@ impl Book {
         cluster.baseline.as_ref() == Some(&self.spec.release.digest)
     }
 
-    pub(super) fn see(&mut self, name: &ClusterName, seen: &ClusterObservation) {
+    /// What was seen before means something else once it is known which release is the baseline.
+    pub(super) fn baseline(&mut self, name: &ClusterName, release: &Digest) {
+        let cluster = self.cluster_mut(name);
+        cluster.baseline = Some(release.clone());
+        if let Some(shown) = cluster.shown.take() {
+            self.see(name, &shown);
+        }
+    }
+
+    pub(super) fn see(&mut self, name: &ClusterName, seen: &wavegate_model::Seen) {
+        let cluster = self.cluster_mut(name);
+        cluster.shown = cluster.baseline.is_none().then(|| seen.clone());
         let release = self.spec.release.digest.clone();
         let cluster = self.cluster_mut(name);
         let mut book = Seen {
@@ -281,7 +355,7 @@ impl Book {
     }
 
     pub(super) fn soak_anew(&mut self, name: &SiteName, at: Timestamp) {
-        let since = self.active(at);
+        let since = self.active_in(self.site(name).wave, at);
         let site = self.site_mut(name);
         site.covered.clear();
         site.soak_since = since;
@@ -297,20 +371,76 @@ impl Book {
         }
     }
 
-    pub(super) fn passed(&self, key: &GateKey) -> bool {
+    /// The policy's part of a gate.
+    pub(super) fn gate(&self, name: &GateName) -> Option<&GateUse> {
+        self.spec
+            .policy
+            .gates
+            .iter()
+            .find(|gate| gate.name == *name)
+    }
+
+    /// Whether a gate is asked in a wave.
+    pub(super) fn asks(&self, wave: usize, gate: &GateName) -> bool {
+        let own = self.spec.plan.waves[wave].gates.as_ref();
+        own.is_none_or(|own| own.iter().any(|name| name == gate))
+    }
+
+    /// The gates that decide in a phase of a wave.
+    fn deciding(&self, wave: usize, phase: Phase) -> impl Iterator<Item = &GateUse> {
+        let gates = self.spec.policy.gates.iter();
+        gates.filter(move |gate| {
+            gate.phases.contains(&phase) && !gate.trial && self.asks(wave, &gate.name)
+        })
+    }
+
+    fn wave_of(&self, subject: &Subject) -> usize {
+        match subject {
+            Subject::Site(site) => self.site(site).wave,
+            Subject::Wave(wave) => self.wave_index(wave),
+        }
+    }
+
+    /// A verdict about what is there now.
+    pub(super) fn judged(
+        &mut self,
+        key: &GateKey,
+        verdict: Verdict,
+        evidence: u64,
+        asked: Timestamp,
+        at: Timestamp,
+    ) {
+        let limit = self.gate(&key.gate).and_then(|gate| gate.fresh_for);
+        let before = self.said(key).filter(|said| {
+            let gone = limit.is_some_and(|limit| at.since(said.at) > limit);
+            said.verdict == Verdict::Pass && said.evidence == evidence && !gone
+        });
+        let before = before.map_or(0, |said| said.passes);
+        let said = Said {
+            verdict,
+            evidence,
+            at: asked,
+            passes: if verdict == Verdict::Pass {
+                before + 1
+            } else {
+                0
+            },
+        };
+        self.verdict(key, Some(said));
+    }
+
+    fn said(&self, key: &GateKey) -> Option<&Said> {
         let verdicts = match &key.subject {
             Subject::Site(site) => &self.site(site).verdicts,
             Subject::Wave(wave) => &self.waves[self.wave_index(wave)].verdicts,
         };
-        let now = self.evidence_of(key);
-        verdicts.iter().any(|(phase, gate, verdict, evidence)| {
-            let mine = *phase == key.phase && *gate == key.gate;
-            mine && *verdict == Verdict::Pass && *evidence == now
-        })
+        let mut verdicts = verdicts.iter();
+        let found = verdicts.find(|(phase, gate, _)| *phase == key.phase && *gate == key.gate);
+        found.map(|(_, _, said)| said)
     }
 
     /// Writes down what a gate said last; none forgets it.
-    pub(super) fn verdict(&mut self, key: &GateKey, said: Option<(Verdict, u64)>) {
+    pub(super) fn verdict(&mut self, key: &GateKey, said: Option<Said>) {
         let verdicts = match &key.subject {
             Subject::Site(site) => &mut self.site_mut(site).verdicts,
             Subject::Wave(wave) => {
@@ -318,20 +448,30 @@ impl Book {
                 &mut self.waves[index].verdicts
             }
         };
-        verdicts.retain(|(phase, gate, ..)| *phase != key.phase || *gate != key.gate);
-        verdicts.extend(said.map(|(said, of)| (key.phase, key.gate.clone(), said, of)));
+        verdicts.retain(|(phase, gate, _)| *phase != key.phase || *gate != key.gate);
+        verdicts.extend(said.map(|said| (key.phase, key.gate.clone(), said)));
     }
 
-    /// All gates of a phase have passed for what is there now.
+    /// Whether a gate has passed, for what is there now and lately, so many times in a row.
+    pub(super) fn passed(&self, key: &GateKey, at: Timestamp, times: u32) -> bool {
+        let now = self.evidence_of(key);
+        let limit = self.gate(&key.gate).and_then(|gate| gate.fresh_for);
+        self.said(key).is_some_and(|said| {
+            let fresh = limit.is_none_or(|limit| at.since(said.at) <= limit);
+            said.verdict == Verdict::Pass && said.evidence == now && fresh && said.passes >= times
+        })
+    }
+
+    /// All gates that decide in a phase have passed for what is there now.
     pub(super) fn all_passed(
         &self,
         what: &'static str,
         subject: &Subject,
         phase: Phase,
+        at: Timestamp,
     ) -> Result<(), Violation> {
-        let asked = |gate: &&GateUse| gate.phases.contains(&phase);
-        for gate in self.spec.policy.gates.iter().filter(asked) {
-            self.has_passed(what, subject, phase, &gate.name)?;
+        for gate in self.deciding(self.wave_of(subject), phase) {
+            self.has_passed(what, subject, phase, &gate.name, at)?;
         }
         Ok(())
     }
@@ -342,13 +482,15 @@ impl Book {
         subject: &Subject,
         phase: Phase,
         gate: &GateName,
+        at: Timestamp,
     ) -> Result<(), Violation> {
         let key = GateKey {
             subject: subject.clone(),
             phase,
             gate: gate.clone(),
         };
-        if self.passed(&key) {
+        let times = self.gate(gate).map_or(1, |gate| gate.passes);
+        if self.passed(&key, at, times) {
             return Ok(());
         }
         Err(Violation::NotPassed {
@@ -358,20 +500,43 @@ impl Book {
         })
     }
 
-    /// Healthy time of a site: what its soak gates covered, else its continuous ones, else time.
-    pub(super) fn covered(&self, name: &SiteName, at: Timestamp) -> DurationMs {
-        let site = self.site(name);
-        let gates = &self.spec.policy.gates;
-        let phase = if gates.iter().any(|g| g.phases.contains(&Phase::Soak)) {
+    /// What covered a soak is still passing when the soak is used.
+    pub(super) fn vouched(&self, name: &SiteName, at: Timestamp) -> Result<(), Violation> {
+        let phase = self.covering_phase(self.site(name).wave);
+        for gate in self.deciding(self.site(name).wave, phase) {
+            let key = GateKey {
+                subject: Subject::Site(name.clone()),
+                phase,
+                gate: gate.name.clone(),
+            };
+            if !self.passed(&key, at, 1) {
+                return Err(Violation::NotPassed {
+                    what: "a soak counts",
+                    gate: gate.name.clone(),
+                    phase,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn covering_phase(&self, wave: usize) -> Phase {
+        if self.deciding(wave, Phase::Soak).next().is_some() {
             Phase::Soak
         } else {
             Phase::Continuous
-        };
-        let times = gates.iter().filter(|g| g.phases.contains(&phase)).map(|g| {
+        }
+    }
+
+    /// Healthy time of a site: what its soak gates covered, else its continuous ones, else time.
+    pub(super) fn covered(&self, name: &SiteName, at: Timestamp) -> DurationMs {
+        let site = self.site(name);
+        let phase = self.covering_phase(site.wave);
+        let times = self.deciding(site.wave, phase).map(|g| {
             let covered = site.covered.get(&g.name);
             covered.map_or(DurationMs::ZERO, |c| c.time)
         });
-        let bare = self.active(at).minus(site.soak_since);
+        let bare = self.active_in(site.wave, at).minus(site.soak_since);
         times.min().unwrap_or(bare)
     }
 
@@ -380,15 +545,13 @@ impl Book {
         let Subject::Site(name) = &key.subject else {
             return;
         };
-        let soaks = self
-            .spec
-            .policy
-            .gates
-            .iter()
-            .any(|g| g.phases.contains(&Phase::Soak));
+        if self.gate(&key.gate).is_none_or(|gate| gate.trial) {
+            return;
+        }
         let counts = match key.phase {
-            Phase::Soak => true,
-            Phase::Continuous => !soaks,
+            Phase::Soak | Phase::Continuous => {
+                key.phase == self.covering_phase(self.site(name).wave)
+            }
             _ => return,
         };
         if verdict == Some(Verdict::Fail) {
@@ -398,9 +561,9 @@ impl Book {
         if !counts {
             return;
         }
-        let interval = self.spec.policy.gates.iter().find(|g| g.name == key.gate);
+        let interval = self.gate(&key.gate);
         let interval = interval.map_or(DurationMs::ZERO, |g| g.interval);
-        let now = self.active(at);
+        let now = self.active_in(self.site(name).wave, at);
         let site = self.site_mut(name);
         let covered = site.covered.entry(key.gate.clone()).or_default();
         if verdict != Some(Verdict::Pass) {

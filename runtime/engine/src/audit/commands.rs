@@ -36,7 +36,7 @@ pub(super) fn check(book: &Book, at: Timestamp, effect: &Effect) -> Result<(), V
     }
     match site.place {
         Place::Updating => {
-            in_a_window(book, at, "a command")?;
+            in_a_window(book, site.wave, at, "a command")?;
             may_advance(book, effect)?;
         }
         Place::GoingBack => {}
@@ -78,8 +78,15 @@ pub(super) fn check(book: &Book, at: Timestamp, effect: &Effect) -> Result<(), V
 }
 
 /// Looks at the windows themselves, and not at what was said of them.
-pub(super) fn in_a_window(book: &Book, at: Timestamp, what: &'static str) -> Result<(), Violation> {
-    let mut closed = book.spec.windows.closed.iter();
+pub(super) fn in_a_window(
+    book: &Book,
+    wave: usize,
+    at: Timestamp,
+    what: &'static str,
+) -> Result<(), Violation> {
+    let name = &book.spec.plan.waves[wave].name;
+    let own = book.spec.wave_windows.get(name).into_iter();
+    let mut closed = own.chain([&book.spec.windows]).flat_map(|w| &w.closed);
     if closed.any(|closed| closed.from <= at && closed.to.is_none_or(|to| at < to)) {
         let state = "outside of its windows";
         return Err(Violation::Blocked { what, state });

@@ -3,8 +3,8 @@
 use crate::fact::End;
 use wavegate_model::plugin::Phase;
 use wavegate_model::{
-    ClusterName, CommandId, Digest, DurationMs, Epoch, GateName, Generation, SiteName, Timestamp,
-    WaveName,
+    ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Generation,
+    SiteName, Timestamp, WaveName,
 };
 
 /// A fact that breaks an invariant.
@@ -133,6 +133,39 @@ pub enum Violation {
         gate: GateName,
         phase: Phase,
     },
+    /// A baseline is what served when the rollout started.
+    #[error(
+        "release {release} counts as the baseline of cluster {cluster}, where {beside} nodes run others, which have {elsewhere} permille of the traffic"
+    )]
+    WrongBaseline {
+        cluster: ClusterName,
+        release: Digest,
+        beside: u32,
+        elsewhere: u32,
+    },
+    /// A pass rests on enough samples.
+    #[error("a pass of gate {gate} rests on {samples} samples; the policy wants {least}")]
+    TooFewSamples {
+        gate: GateName,
+        samples: u32,
+        least: u32,
+    },
+    /// A pass rests on what is new.
+    #[error("a pass of gate {gate} rests on what is {age} old; the policy takes {limit}")]
+    StaleEvidence {
+        gate: GateName,
+        age: DurationMs,
+        limit: DurationMs,
+    },
+    /// Answers are left aside only where their subject has moved on.
+    #[error("question {consultation} to gate {gate} was withdrawn, and nothing has changed")]
+    WithdrawnForNothing {
+        consultation: ConsultationId,
+        gate: GateName,
+    },
+    /// A gate on trial decides nothing.
+    #[error("site {site} fails by gate {gate}, which is on trial")]
+    TrialDecides { site: SiteName, gate: GateName },
     /// A batch passes after it has settled.
     #[error("the last batch of site {site} has not settled")]
     NotSettled { site: SiteName },

@@ -1,6 +1,6 @@
 //! Answers of drivers and plugins: those that match nothing outstanding are discarded.
 
-use crate::fact::{End, Fact};
+use crate::fact::{End, Fact, Withdrawn};
 use crate::input::{Answer, CommandResult};
 use crate::state::{Asked, SitePhase, State};
 use crate::{failure, gates, guard};
@@ -8,9 +8,9 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Outcome, Proposal};
-use wavegate_model::{CommandId, ConsultationId, Generation, SiteName, Unavailable};
+use wavegate_model::{CommandId, ConsultationId, Generation, SiteName, Timestamp, Unavailable};
 
-pub(super) fn answered(state: &State, answer: &Answer) -> Vec<Fact> {
+pub(super) fn answered(state: &State, now: Timestamp, answer: &Answer) -> Vec<Fact> {
     match answer {
         Answer::Command {
             command,
@@ -23,7 +23,7 @@ pub(super) fn answered(state: &State, answer: &Answer) -> Vec<Fact> {
             result,
         } => match state.consultations.get(consultation) {
             Some(Asked::Strategy(site)) if *generation == state.generation() => {
-                strategy_answered(state, *consultation, site, result)
+                strategy_answered(state, now, *consultation, site, result)
             }
             Some(Asked::Strategy(_) | Asked::Gate(..)) | None => {
                 discarded(Some(*consultation), None)
@@ -34,8 +34,8 @@ pub(super) fn answered(state: &State, answer: &Answer) -> Vec<Fact> {
             generation,
             result,
         } => match state.consultations.get(consultation) {
-            Some(Asked::Gate(key, _)) if *generation == state.generation() => {
-                gates::answered(state, key, *consultation, result)
+            Some(Asked::Gate(key, evidence)) if *generation == state.generation() => {
+                gates::answered(state, now, key, *evidence, *consultation, result)
             }
             Some(Asked::Strategy(_) | Asked::Gate(..)) | None => {
                 discarded(Some(*consultation), None)
@@ -92,6 +92,7 @@ pub(super) fn command_answered(
 
 pub(super) fn strategy_answered(
     state: &State,
+    now: Timestamp,
     consultation: ConsultationId,
     site: &SiteName,
     result: &Result<Outcome, Unavailable>,
@@ -103,15 +104,23 @@ pub(super) fn strategy_answered(
             why
         }]
     };
+    let cancelled = |why: Withdrawn| {
+        alloc::vec![Fact::StrategyCancelled {
+            consultation,
+            site: site.clone(),
+            why
+        }]
+    };
     if state.site(site).phase != SitePhase::Updating {
         // The site went another way while the strategy was thinking.
-        return unavailable(Unavailable::HostStopped);
+        return cancelled(Withdrawn::SubjectLeft);
     }
     let outcome = match result {
         Ok(outcome) => outcome,
+        Err(Unavailable::HostStopped) => return cancelled(Withdrawn::HostStopped),
         Err(why) => return unavailable(why.clone()),
     };
-    if let Err(bad) = guard::check(state, site, outcome) {
+    if let Err(bad) = guard::check(state, now, site, outcome) {
         return unavailable(Unavailable::BadAnswer(bad));
     }
     let mut facts = alloc::vec![Fact::StrategyAnswered {

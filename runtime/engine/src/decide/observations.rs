@@ -7,7 +7,9 @@ use crate::state::State;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use wavegate_model::{ClusterName, ClusterObservation, DurationMs, Epoch, Seen, Timestamp};
+use wavegate_model::{
+    ClusterName, ClusterObservation, Digest, DurationMs, Epoch, Release, Seen, Timestamp,
+};
 
 /// An observation that shows nothing new is journaled first after this long, so that a reader can
 /// tell how old a state is.
@@ -96,10 +98,15 @@ pub(super) fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<
     if cluster.baseline.is_none()
         && let Some(release) = baseline(seen)
     {
+        let others = seen
+            .nodes
+            .iter()
+            .filter(|(digest, counts)| counts.total() > 0 && **digest != release.digest);
         facts.push(Fact::BaselineTaken {
             cluster: name.clone(),
-            release: Box::new(release),
             desired: seen.desired,
+            remainder: others.map(|(digest, _)| digest.clone()).collect(),
+            release: Box::new(release),
         });
     }
     if let Some(own) = cluster.epoch
@@ -121,14 +128,26 @@ pub(super) fn later_host(seen: &ClusterObservation) -> Option<Epoch> {
     stamps.into_iter().flatten().map(|stamp| stamp.epoch).max()
 }
 
-/// The one release that runs in a cluster, if it is one.
-pub(super) fn baseline(seen: &ClusterObservation) -> Option<wavegate_model::Release> {
-    let mut running = seen.nodes.iter().filter(|(_, counts)| counts.total() > 0);
-    let (digest, _) = running.next()?;
-    if running.next().is_some() {
-        return None;
-    }
+/// What a cluster runs, if that is clear: its only release; of several the one that has all of
+/// its traffic; without a node the one that it ran last, where the driver knows.
+pub(super) fn baseline(seen: &ClusterObservation) -> Option<Release> {
+    let running = seen.nodes.iter().filter(|(_, counts)| counts.total() > 0);
+    let running: Vec<&Digest> = running.map(|(digest, _)| digest).collect();
+    let digest = match running[..] {
+        [] => only(seen.releases.keys())?,
+        [one] => one,
+        [..] => {
+            let shares = seen.traffic.as_ref()?.iter();
+            let live = shares.filter(|(_, share)| share.0 > 0);
+            only(live.map(|(digest, _)| digest)).filter(|live| running.contains(live))?
+        }
+    };
     seen.releases.get(digest).cloned()
+}
+
+fn only<'a>(mut digests: impl Iterator<Item = &'a Digest>) -> Option<&'a Digest> {
+    let one = digests.next()?;
+    digests.next().is_none().then_some(one)
 }
 
 /// Commands of an earlier host process are confirmed by the stamp that they left in the cluster,

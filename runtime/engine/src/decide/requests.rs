@@ -1,9 +1,9 @@
 //! What people ask for: each request has a precondition, and is refused or taken.
 
-use crate::fact::{End, Fact};
+use crate::fact::{End, Fact, Withdrawn};
 use crate::failure;
 use crate::input::{Approval, Request, Verb};
-use crate::state::{self, RolloutPhase, SitePhase, State, WavePhase};
+use crate::state::{self, Asked, RolloutPhase, SitePhase, State, WavePhase};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::Timestamp;
@@ -33,9 +33,7 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
     }
     facts.extend(match &request.verb {
         Verb::Start(_) => refuse("start", "the rollout has started already"),
-        Verb::Resume => alloc::vec![Fact::Resumed {
-            down: now.since(state.clock.last)
-        }],
+        Verb::Resume => resumed(state, now),
         Verb::Pause if state.clock.paused => refuse("pause", "the rollout is paused already"),
         Verb::Pause => alloc::vec![Fact::Paused { actor, reason }],
         Verb::Continue if state.clock.paused || state.held.is_some() => {
@@ -71,6 +69,25 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
         }
     });
     facts
+}
+
+/// Another host begins: the questions of the one before will not be answered.
+fn resumed(state: &State, now: Timestamp) -> Vec<Fact> {
+    let why = Withdrawn::HostStopped;
+    let withdrawn = state.consultations.iter().map(|(id, asked)| match asked {
+        Asked::Strategy(site) => Fact::StrategyCancelled {
+            consultation: *id,
+            site: site.clone(),
+            why,
+        },
+        Asked::Gate(gate, _) => Fact::GateCancelled {
+            consultation: *id,
+            gate: gate.clone(),
+            why,
+        },
+    });
+    let down = now.since(state.clock.last);
+    withdrawn.chain([Fact::Resumed { down }]).collect()
 }
 
 /// An end that somebody asked for, and who.

@@ -99,6 +99,17 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
             format!("stopped: {reason}; to go back: {}", sites.join(" "))
         }
         Fact::Finished { end } => format!("finished: {end}"),
+        Fact::WaveWindowClosed { wave, why, .. } => format!("wave {wave} closed: {why}"),
+        Fact::WaveWindowOpened { wave, .. } => format!("wave {wave} open"),
+        Fact::GateCancelled { gate, why, .. } => format!(
+            "{} gate {} {} withdrawn: {why:?}",
+            subject(&gate.subject),
+            gate.gate,
+            gate.phase.as_str()
+        ),
+        Fact::StrategyCancelled { site, why, .. } => {
+            format!("{site} strategy withdrawn: {why:?}")
+        }
     })
 }
 

@@ -220,6 +220,9 @@ pub(crate) enum GateMind {
     FailFor(BTreeSet<ClusterName>, BTreeSet<Phase>),
     /// Passes, holds, fails or is unavailable, mostly the first.
     Moody,
+    /// Passes by samples of which the newest is so old.
+    Aged(DurationMs),
+    Fail,
 }
 
 impl GateMind {
@@ -229,7 +232,8 @@ impl GateMind {
         rng: &mut Rng,
     ) -> Result<Evaluation, Unavailable> {
         let verdict = match self {
-            Self::Pass | Self::Valueless => Verdict::Pass,
+            Self::Pass | Self::Valueless | Self::Aged(_) => Verdict::Pass,
+            Self::Fail => Verdict::Fail,
             Self::Hold => Verdict::Hold,
             Self::Unavailable => return Err(Unavailable::TimedOut { limit_ms: 1000 }),
             Self::FailFor(clusters, phases) => {
@@ -263,6 +267,10 @@ impl GateMind {
                 samples: 100,
             }],
             state: PluginState::default(),
+            newest: match self {
+                Self::Aged(age) => Some(wavegate_model::Timestamp(call.now.0 - age.0)),
+                _ => None,
+            },
         })
     }
 }

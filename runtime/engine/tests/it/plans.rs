@@ -5,11 +5,12 @@ use crate::rng::Rng;
 use crate::scenario::{Scenario, WaveDef, new_release, single};
 use crate::world::{START, World};
 use std::collections::BTreeMap;
+use wavegate_engine::fact::Withdrawn;
 use wavegate_engine::input::CommandResult;
 use wavegate_engine::state::Asked;
 use wavegate_engine::{Answer, Fact, Input, Observation};
 use wavegate_model::limits::{CallLimits, GATE_INTERVAL_MIN};
-use wavegate_model::plugin::{GateCall, Phase, ReleaseId, Subject};
+use wavegate_model::plugin::{GateCall, Phase, ReleaseId, Subject, Verdict};
 use wavegate_model::policy::{GateBudget, GateUse, OnUnavailable, PluginRef};
 use wavegate_model::{
     ClusterName, ClusterObservation, ConsultationId, DurationMs, Generation, Timestamp, Unavailable,
@@ -25,6 +26,7 @@ fn one_site(interval: DurationMs, mind: GateMind) -> Scenario {
             site_soak: DurationMs::ZERO,
             soak: DurationMs::ZERO,
             approval: None,
+            gates: None,
             after: Vec::new(),
         }],
         ..Scenario::default()
@@ -39,6 +41,9 @@ fn one_site(interval: DurationMs, mind: GateMind) -> Scenario {
         slots: BTreeMap::new(),
         budget: GateBudget::default(),
         min_samples: 1,
+        passes: 1,
+        fresh_for: None,
+        trial: false,
         on_unavailable: OnUnavailable::Hold,
         limits: CallLimits::SMALL,
     });
@@ -121,10 +126,12 @@ fn open_question(world: &World) -> Option<ConsultationId> {
     Some(*id)
 }
 
-/// A question, then the cluster goes and comes back, then the answer to the question.
-#[test]
-fn a_verdict_about_evidence_that_is_void_does_not_count() {
-    let mut world = World::new(one_site(DurationMs::secs(1), GateMind::Pass), 1);
+/// A question, then the cluster goes and comes back, then the answer to the question: whatever it
+/// is, it is about a site that was another one.
+fn answer_to_what_has_changed(mind: &GateMind) -> (World, Vec<Fact>) {
+    let mut scenario = one_site(DurationMs::secs(1), GateMind::Pass);
+    scenario.gates[0].on_unavailable = OnUnavailable::Fail;
+    let mut world = World::new(scenario, 1);
     let mut now = START;
     let consultation = loop {
         now += 10;
@@ -134,8 +141,7 @@ fn a_verdict_about_evidence_that_is_void_does_not_count() {
             break open;
         }
     };
-    let mut engine = world.engine.clone();
-    let generation = engine.state().generation();
+    let generation = world.engine.state().generation();
     let cluster: ClusterName = "a".into();
     let lost = Observation::Lost {
         cluster: cluster.clone(),
@@ -143,7 +149,7 @@ fn a_verdict_about_evidence_that_is_void_does_not_count() {
         answered: None,
     };
     let (gone, back) = (Timestamp(now + 60_000), Timestamp(now + 61_000));
-    let step = engine.step(gone, &Input::Observation(lost));
+    let step = world.engine.step(gone, &Input::Observation(lost));
     assert!(
         step.facts
             .iter()
@@ -154,7 +160,7 @@ fn a_verdict_about_evidence_that_is_void_does_not_count() {
         ..world.see(&cluster)
     };
     let seen = seen.into();
-    let step = engine.step(
+    let step = world.engine.step(
         back,
         &Input::Observation(Observation::Seen { cluster, seen }),
     );
@@ -163,15 +169,106 @@ fn a_verdict_about_evidence_that_is_void_does_not_count() {
     let answer = Answer::Gate {
         consultation,
         generation,
-        result: GateMind::Pass.evaluate(&empty_call(back), &mut Rng::new(1)),
+        result: mind.evaluate(&empty_call(back), &mut Rng::new(1)),
     };
-    let step = engine.step(back, &Input::Answer(answer));
-    let asks = |f: &Fact| matches!(f, Fact::GateAsked { .. });
+    let facts = world.engine.step(back, &Input::Answer(answer)).facts;
+    (world, facts)
+}
+
+#[test]
+fn a_verdict_about_evidence_that_is_void_does_not_count() {
+    for mind in [GateMind::Pass, GateMind::Fail, GateMind::Unavailable] {
+        let (world, facts) = answer_to_what_has_changed(&mind);
+        let asks = |f: &Fact| matches!(f, Fact::GateAsked { .. });
+        let withdrawn = |f: &Fact| {
+            let why = Withdrawn::SubjectChanged;
+            matches!(f, Fact::GateCancelled { why: said, .. } if *said == why)
+        };
+        assert!(
+            facts.iter().any(withdrawn) && facts.iter().any(asks) && facts.len() == 2,
+            "a verdict about evidence that is void was taken: {facts:?}"
+        );
+        let (_, gate) = world.engine.state().gates().next().expect("it was asked");
+        assert_eq!((gate.fails, gate.answers, gate.cancelled), (0, 0, 1));
+        assert_eq!(
+            (gate.last, gate.passes_in_row, gate.retry.failures),
+            (None, 0, 0)
+        );
+    }
+}
+
+/// The question of a host that stops was nobody's failure, also where no answer counts as a fail.
+#[test]
+fn a_host_that_stops_withdraws_its_questions() {
+    let mut scenario = one_site(DurationMs::secs(1), GateMind::Pass);
+    scenario.gates[0].on_unavailable = OnUnavailable::Fail;
+    let mut world = World::new(scenario, 1);
+    let mut now = START;
+    let consultation = loop {
+        now += 10;
+        world.run_until(now);
+        if let Some(open) = open_question(&world) {
+            break open;
+        }
+    };
+    let generation = world.engine.state().generation();
+    let answer = Answer::Gate {
+        consultation,
+        generation,
+        result: Err(Unavailable::HostStopped),
+    };
+    let facts = world
+        .engine
+        .step(Timestamp(now), &Input::Answer(answer))
+        .facts;
     assert!(
-        step.facts.iter().any(asks),
-        "a verdict about evidence that is void was taken: {:?}",
-        step.facts
+        matches!(
+            facts[..],
+            [Fact::GateCancelled {
+                why: Withdrawn::HostStopped,
+                ..
+            }]
+        ),
+        "{facts:?}"
     );
+    let (_, gate) = world.engine.state().gates().next().expect("it was asked");
+    assert_eq!((gate.fails, gate.retry.failures, gate.cancelled), (0, 0, 1));
+    assert_eq!(
+        gate.due,
+        Timestamp(now + 1000),
+        "soon again, without a back-off"
+    );
+}
+
+/// A pass that took so long to come that it says nothing about now.
+#[test]
+fn a_pass_that_comes_late_decides_nothing() {
+    let mut scenario = one_site(DurationMs::secs(1), GateMind::Pass);
+    scenario.gates[0].fresh_for = Some(DurationMs::secs(30));
+    for (late, verdict) in [(30_000, Verdict::Pass), (30_001, Verdict::Hold)] {
+        let mut world = World::new(scenario.clone(), 1);
+        let mut now = START;
+        let consultation = loop {
+            now += 10;
+            world.run_until(now);
+            if let Some(open) = open_question(&world) {
+                break open;
+            }
+        };
+        let (_, gate) = world.engine.state().gates().next().expect("it was asked");
+        let at = gate.asked_at.plus(DurationMs(late));
+        let answer = Answer::Gate {
+            consultation,
+            generation: world.engine.state().generation(),
+            result: GateMind::Pass.evaluate(&empty_call(at), &mut Rng::new(1)),
+        };
+        let facts = world.engine.step(at, &Input::Answer(answer)).facts;
+        let said = facts.iter().find_map(|fact| match fact {
+            Fact::GateAnswered { evaluation, .. } => Some(evaluation.verdict),
+            _ => None,
+        });
+        assert_eq!(said, Some(verdict), "{late} ms late");
+    }
 }
 
 /// A call of which the scripted gate looks at nothing.

@@ -14,7 +14,8 @@ use wavegate_engine::{End, Verb, explain};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::Phase;
 use wavegate_model::policy::{
-    EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
+    BudgetWindow, EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable,
+    PluginRef, TimeLimit,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::{Amount, DurationMs, Permille, Timestamp};
@@ -98,6 +99,7 @@ fn waves(rng: &mut Rng) -> Vec<WaveDef> {
             site_soak: seconds(rng, 20),
             soak: seconds(rng, 20),
             approval: rng.percent(20).then(|| "sure?".to_string()),
+            gates: rng.percent(20).then(|| vec!["g".into()]),
             after: index
                 .checked_sub(1)
                 .into_iter()
@@ -128,8 +130,17 @@ fn gates(rng: &mut Rng) -> Vec<GateUse> {
         budget: GateBudget {
             consecutive: rng.small(2),
             total: rng.small(4),
+            window: rng.percent(30).then(|| BudgetWindow {
+                fails: rng.small(3),
+                of: 2 + rng.small(9),
+            }),
         },
         min_samples: 1,
+        passes: one_of(rng, &[1, 1, 2, 3]),
+        fresh_for: rng
+            .percent(60)
+            .then(|| DurationMs(10_000 + rng.below(20_000))),
+        trial: rng.percent(20),
         on_unavailable: if rng.percent(20) {
             OnUnavailable::Fail
         } else {
@@ -163,6 +174,24 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
     if rng.percent(30) {
         let (from, length) = (rng.below(40_000), 1 + rng.below(60_000));
         scenario.closed = vec![(DurationMs(from), Some(DurationMs(from + length)))];
+    }
+    if rng.percent(30) {
+        let (from, length) = (rng.below(40_000), 1 + rng.below(60_000));
+        let wave = one_of(rng, &scenario.waves).name;
+        let to = Some(DurationMs(from + length));
+        scenario.wave_closed = vec![(wave, DurationMs(from), to)];
+    }
+    // Only where the traffic shows what serves.
+    let serving: Vec<String> = scenario
+        .clusters()
+        .filter(|def| def.share > 0)
+        .map(|def| def.name.clone())
+        .collect();
+    for name in serving {
+        if scenario.splits && rng.percent(10) {
+            let left = 1 + rng.small(3);
+            scenario.remainder.insert(name.as_str().into(), left);
+        }
     }
     scenario.batch.size = amount(rng, 4);
     scenario.batch.max_unavailable = amount(rng, 2);
@@ -198,8 +227,9 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
         scenario.reversal = Reversal::Irreversible;
     }
     for gate in &scenario.gates {
-        let mind = match rng.below(4) {
-            0 | 1 => GateMind::Pass,
+        let mind = match rng.below(8) {
+            0..4 => GateMind::Pass,
+            4 => GateMind::Aged(DurationMs(rng.below(30_000))),
             _ => GateMind::Moody,
         };
         scenario.minds.insert(gate.name.clone(), mind);
@@ -312,10 +342,15 @@ fn a_healthy_rollout_is_done_in_bounded_time() {
             let mut rng = Rng::new(seed);
             let mut scenario = scenario(&mut rng, &strategies);
             scenario.limits = Default::default();
-            scenario
-                .minds
-                .values_mut()
-                .for_each(|mind| *mind = GateMind::Pass);
+            for gate in &scenario.gates {
+                // One on trial says no all the time, and nobody listens.
+                let mind = if gate.trial {
+                    GateMind::Fail
+                } else {
+                    GateMind::Pass
+                };
+                scenario.minds.insert(gate.name.clone(), mind);
+            }
             if scenario.surges && rng.percent(50) {
                 scenario.batch.max_surge = Amount::Count(1);
             } else {

@@ -13,7 +13,7 @@ use wavegate_model::release::Reversal;
 use wavegate_model::windows::{Closed, WindowRules, Windows};
 use wavegate_model::{
     Amount, Cluster, ClusterName, Digest, DurationMs, GateName, Generation, Permille, Plan,
-    PolicyName, Release, RolloutId, ServiceName, Timestamp,
+    PolicyName, Release, RolloutId, ServiceName, Timestamp, WaveName,
 };
 
 /// Where virtual time begins: far from zero, so that a forgotten zero shows.
@@ -42,6 +42,8 @@ pub(crate) struct WaveDef {
     pub(crate) site_soak: DurationMs,
     pub(crate) soak: DurationMs,
     pub(crate) approval: Option<String>,
+    /// Gates that are asked in it; all of them if it does not say.
+    pub(crate) gates: Option<Vec<GateName>>,
     pub(crate) after: Vec<usize>,
 }
 
@@ -83,6 +85,12 @@ pub(crate) struct Scenario {
     pub(crate) stamps: bool,
     /// Times in which nothing new may start, since the start.
     pub(crate) closed: Vec<(DurationMs, Option<DurationMs>)>,
+    /// Idle nodes of an older release, by cluster.
+    pub(crate) remainder: BTreeMap<ClusterName, u32>,
+    /// Clusters without a node, whose driver knows what they ran last.
+    pub(crate) scaled_to_zero: BTreeSet<ClusterName>,
+    /// The same for single waves.
+    pub(crate) wave_closed: Vec<(String, DurationMs, Option<DurationMs>)>,
     pub(crate) mess: Mess,
 }
 
@@ -140,6 +148,9 @@ impl Default for Scenario {
             bad_old: BTreeSet::new(),
             stamps: true,
             closed: Vec::new(),
+            wave_closed: Vec::new(),
+            remainder: BTreeMap::new(),
+            scaled_to_zero: BTreeSet::new(),
             mess: Mess::default(),
         }
     }
@@ -196,12 +207,24 @@ impl Scenario {
             windows: Windows {
                 closed: self.closed.iter().map(closed).collect(),
             },
+            wave_windows: self.wave_windows(),
             pins: Pins {
                 strategy: digest(100),
                 strategy_name: "story".to_string(),
                 gates: BTreeMap::new(),
             },
         }
+    }
+}
+
+impl Scenario {
+    fn wave_windows(&self) -> BTreeMap<WaveName, Windows> {
+        let mut all: BTreeMap<WaveName, Windows> = BTreeMap::new();
+        for (wave, from, to) in &self.wave_closed {
+            let own = all.entry(wave.as_str().into()).or_default();
+            own.closed.push(closed(&(*from, *to)));
+        }
+        all
     }
 }
 
@@ -238,6 +261,7 @@ fn planned(wave: &WaveDef) -> PlannedWave {
         site_soak: wave.site_soak,
         soak: wave.soak,
         approval: wave.approval.clone(),
+        gates: wave.gates.clone(),
     }
 }
 

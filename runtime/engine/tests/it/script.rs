@@ -11,7 +11,8 @@ use wavegate_engine::{Verb, explain};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::Phase;
 use wavegate_model::policy::{
-    EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
+    BudgetWindow, EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable,
+    PluginRef, TimeLimit,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::{Amount, DurationMs, Timestamp};
@@ -48,9 +49,9 @@ impl<'a> Line<'a> {
     }
 
     fn list(&self, key: &str) -> Vec<&'a str> {
-        self.args
-            .get(key)
-            .map_or(Vec::new(), |text| text.split(',').collect())
+        self.args.get(key).map_or(Vec::new(), |text| {
+            text.split(',').filter(|word| !word.is_empty()).collect()
+        })
     }
 }
 
@@ -114,6 +115,18 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
                 scenario.batch.max_surge = amount;
                 scenario.surges = true;
             }
+        }
+        "remainder" => {
+            let count = number(line.words[2]);
+            scenario.remainder.insert(line.words[1].into(), count);
+        }
+        "scaled-to-zero" => {
+            scenario.scaled_to_zero.insert(line.words[1].into());
+        }
+        "wave-closed" => {
+            let from = line.time("from").unwrap_or(DurationMs::ZERO);
+            let wave = line.words[1].to_string();
+            scenario.wave_closed.push((wave, from, line.time("to")));
         }
         "closed" => {
             let from = line.time("from").unwrap_or(DurationMs::ZERO);
@@ -197,7 +210,14 @@ fn wave(line: &Line<'_>, index: usize) -> WaveDef {
         site_soak: line.time("site-soak").unwrap_or_default(),
         soak: line.time("soak").unwrap_or_default(),
         approval: line.args.get("approval").map(|text| (*text).to_string()),
-        after: index.checked_sub(1).into_iter().collect(),
+        gates: line
+            .args
+            .contains_key("gates")
+            .then(|| line.list("gates").into_iter().map(Into::into).collect()),
+        after: match line.args.contains_key("after") {
+            true => line.list("after").into_iter().map(number).collect(),
+            false => index.checked_sub(1).into_iter().collect(),
+        },
     }
 }
 
@@ -239,10 +259,12 @@ fn mind(line: &Line<'_>) -> GateMind {
         "pass" => GateMind::Pass,
         "hold" => GateMind::Hold,
         "unavailable" => GateMind::Unavailable,
-        "fail" => {
+        "fail" if line.args.contains_key("for") => {
             let clusters = line.list("for").into_iter().map(Into::into);
             GateMind::FailFor(clusters.collect(), phases(&line.list("in")))
         }
+        "fail" => GateMind::Fail,
+        "aged" => GateMind::Aged(line.time("age").expect("age=…")),
         other => panic!("unknown verdict {other}"),
     }
 }
@@ -260,8 +282,18 @@ fn gate(scenario: &mut Scenario, line: &Line<'_>) {
         budget: GateBudget {
             consecutive: count("consecutive"),
             total: count("total"),
+            window: line.args.get("window").map(|text| {
+                let (fails, of) = text.split_once('/').expect("window=FAILS/OF");
+                BudgetWindow {
+                    fails: number(fails),
+                    of: number(of),
+                }
+            }),
         },
         min_samples: 1,
+        passes: line.args.get("passes").map_or(1, |n| number(n)),
+        fresh_for: line.time("fresh"),
+        trial: line.args.contains_key("trial"),
         on_unavailable: if line.args.contains_key("unavailable") {
             OnUnavailable::Fail
         } else {

@@ -81,7 +81,10 @@ impl World {
         let (engine, step) = Engine::start(Timestamp(START), spec.clone());
         let mut world = Self {
             now: START,
-            clusters: scenario.clusters().map(fresh).collect(),
+            clusters: scenario
+                .clusters()
+                .map(|def| fresh(&scenario, def))
+                .collect(),
             scenario,
             engine,
             auditor: Auditor::new(&spec),
@@ -284,11 +287,15 @@ impl World {
                 counts.unready += 1;
             }
         }
-        let known = [(1, Reversal::Possible), (2, self.scenario.reversal)];
+        let possible = Reversal::Possible;
+        let known = [(1, possible), (2, self.scenario.reversal), (3, possible)];
+        let idle = nodes.is_empty().then(|| scenario::digest(1));
         let releases = known
             .into_iter()
             .map(|(n, reversal)| scenario::release(n, reversal))
-            .filter(|release| nodes.contains_key(&release.digest))
+            .filter(|release| {
+                nodes.contains_key(&release.digest) || idle.as_ref() == Some(&release.digest)
+            })
             .map(|release| (release.digest.clone(), release));
         let stamp = |stamp: Option<Stamp>| stamp.filter(|_| self.scenario.stamps);
         ClusterObservation {
@@ -529,15 +536,25 @@ impl Drop for World {
     }
 }
 
-fn fresh(def: &scenario::ClusterDef) -> (ClusterName, Cluster) {
-    let node = Node {
-        release: scenario::digest(1),
-        ready_at: Some(0),
-        dead: false,
+fn fresh(scenario: &Scenario, def: &scenario::ClusterDef) -> (ClusterName, Cluster) {
+    let name: ClusterName = def.name.as_str().into();
+    let nodes = |release: u8, count: u32| {
+        let node = Node {
+            release: scenario::digest(release),
+            ready_at: Some(0),
+            dead: false,
+        };
+        vec![node; usize::try_from(count).unwrap()]
     };
+    let serving = if scenario.scaled_to_zero.contains(&name) {
+        0
+    } else {
+        def.nodes
+    };
+    let left = scenario.remainder.get(&name).copied().unwrap_or_default();
     let share = (scenario::digest(1), Permille(def.share));
     let cluster = Cluster {
-        nodes: vec![node; usize::try_from(def.nodes).unwrap()],
+        nodes: [nodes(1, serving), nodes(3, left)].concat(),
         desired: def.nodes,
         reachable: true,
         answered: START,
@@ -546,7 +563,7 @@ fn fresh(def: &scenario::ClusterDef) -> (ClusterName, Cluster) {
         last_nodes: None,
         last_traffic: None,
     };
-    (def.name.as_str().into(), cluster)
+    (name, cluster)
 }
 
 enum Which {

@@ -179,6 +179,7 @@ fn scope() -> EvidenceScope {
             (ClusterName::from("a"), digest(1)),
             (ClusterName::from("b"), digest(2)),
         ]),
+        fresh_for: None,
     }
 }
 

@@ -61,6 +61,7 @@ pub(crate) fn scope_at(now: u64, start: u64) -> EvidenceScope {
         start: Timestamp(start),
         release: digest(9),
         baselines: BTreeMap::new(),
+        fresh_for: None,
     }
 }
 

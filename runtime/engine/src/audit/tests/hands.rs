@@ -54,6 +54,7 @@ pub(super) fn wave(name: &str, sites: &[&str], after: Vec<usize>) -> PlannedWave
         site_soak: DurationMs::ZERO,
         soak: DurationMs::ZERO,
         approval: None,
+        gates: None,
     }
 }
 
@@ -111,6 +112,7 @@ pub(super) fn spec() -> Spec {
             surges: true,
         },
         windows: Windows::default(),
+        wave_windows: BTreeMap::new(),
         pins: Pins {
             strategy: digest(9),
             strategy_name: String::new(),
@@ -130,6 +132,9 @@ pub(super) fn with_gate(phase: Phase) -> Spec {
         slots: BTreeMap::new(),
         budget: GateBudget::default(),
         min_samples: 0,
+        passes: 1,
+        fresh_for: None,
+        trial: false,
         on_unavailable: OnUnavailable::Hold,
         limits: CallLimits::SMALL,
     });
@@ -166,6 +171,7 @@ impl Tale {
                 cluster: name.into(),
                 release: Box::new(release(1)),
                 desired: 4,
+                remainder: Vec::new(),
             });
         }
         tale
@@ -305,6 +311,7 @@ impl Tale {
             clusters: BTreeMap::new(),
             measurements: Vec::new(),
             state: PluginState::default(),
+            newest: None,
         };
         self.ok(Fact::GateAnswered {
             consultation: ConsultationId(self.asked),

@@ -110,6 +110,8 @@ pub(super) fn evaluation(
             .map(measurement)
             .collect::<Result<_, _>>()?,
         state: answers::state(evaluation.state)?,
+        // Who fetched the evidence knows.
+        newest: None,
     })
 }
 
