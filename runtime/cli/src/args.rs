@@ -94,6 +94,18 @@ pub(crate) enum Command {
     Rollback(Steer),
     /// Ends a rollout although touched clusters are unreachable.
     Close(Steer),
+    /// Waits for no timed wait any more: neither a strategy's nor a soak's. Gates still have to
+    /// pass, limits and approvals stay.
+    Promote(Promote),
+    /// Tries again: a site that failed, went back or could not go back, and whatever backs off.
+    Retry(Retry),
+    /// Leaves out a site that is untouched or at its baseline, or gives up one that does not
+    /// answer.
+    Skip(Skip),
+    /// Gives a person's verdict in place of a gate's, for the evidence that is there now.
+    OverrideGate(OverrideGate),
+    /// Restores the baselines after a rollout has ended.
+    Undo(Undo),
     /// Writes the JSON Schema of a kind of document, for editors; lists the kinds if none is named.
     Schema(Schema),
     /// Writes completions for a shell.
@@ -244,4 +256,57 @@ pub(crate) struct Approve {
     /// Approves the stage of this site only.
     #[arg(long, env = "WAVEGATE_SITE")]
     pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Promote {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Only the waits of this site.
+    #[arg(long, env = "WAVEGATE_SITE")]
+    pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Only this site; whatever has failed or backs off if none is given.
+    pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Skip {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Which site.
+    pub(crate) site: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverrideGate {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Which gate of the policy.
+    pub(crate) gate: String,
+    /// Only about this wave.
+    #[arg(long, env = "WAVEGATE_WAVE", conflicts_with = "site")]
+    pub(crate) wave: Option<String>,
+    /// Only about this site.
+    #[arg(long, env = "WAVEGATE_SITE")]
+    pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Undo {
+    /// Id of the rollout, or the beginning of one.
+    pub(crate) rollout: String,
+    /// Why; it is kept in the history.
+    #[arg(long, env = "WAVEGATE_REASON")]
+    pub(crate) reason: String,
+    /// Only says whether it would be undone.
+    #[arg(long, env = "WAVEGATE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }

@@ -28,7 +28,7 @@ mod words;
 
 use args::{Cli, Command};
 use clap::Parser as _;
-use commands::{down, init, look, man, plan, quickstart, run, steer};
+use commands::{down, init, look, man, plan, quickstart, run, steer, undo};
 use exit::{Exit, Failure, Result};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -99,6 +99,20 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
             steer::steer("rollback", Verb::Rollback, args, &state, format).await
         }
         Command::Close(args) => steer::steer("close", Verb::Close, args, &state, format).await,
+        Command::Promote(args) => {
+            let verb = Verb::Promote(args.site.as_deref().map(Into::into));
+            steer::steer("promote", verb, args.steer, &state, format).await
+        }
+        Command::Retry(args) => {
+            let verb = Verb::Retry(args.site.as_deref().map(Into::into));
+            steer::steer("retry", verb, args.steer, &state, format).await
+        }
+        Command::Skip(args) => {
+            let verb = Verb::Skip(args.site.as_str().into());
+            steer::steer("skip", verb, args.steer, &state, format).await
+        }
+        Command::OverrideGate(args) => steer::override_gate(args, &state, format).await,
+        Command::Undo(args) => undo::undo(args, &state, format).await,
         Command::Schema(args) => man::schema(&args, format),
         Command::Completions { shell } => Ok(man::completions(shell)),
         Command::Man { command } => man::man(command.as_deref()),

@@ -134,6 +134,17 @@ fn of_clusters(spec: &Spec, inspected: &Inspected) -> Vec<Problem> {
     problems
 }
 
+/// Another unfinished rollout at work in a rollout's clusters, in words.
+pub(crate) async fn at_work(host: &Host, spec: &Spec) -> Option<String> {
+    let inspected = inspect(host, spec).await;
+    let (owner, clusters) = owners(spec, &inspected).into_iter().next()?;
+    let clusters = clusters.join(", ");
+    Some(format!(
+        "rollout {owner} of service {} is unfinished in {clusters}",
+        spec.service
+    ))
+}
+
 /// Other rollouts that own clusters, and which.
 fn owners<'a>(spec: &Spec, inspected: &'a Inspected) -> BTreeMap<&'a RolloutId, Vec<&'a str>> {
     let mut owners: BTreeMap<&RolloutId, Vec<&str>> = BTreeMap::new();

@@ -35,6 +35,8 @@ struct Report<'a> {
     not_back: Vec<leftovers::NotBack<'a>>,
     /// Touched clusters that did not answer in the end.
     unreachable: Vec<&'a str>,
+    /// Verdicts that people gave in place of gates', in words.
+    overridden: Vec<String>,
     /// Largest number of nodes on the new release at once, summed over sites.
     exposed_nodes: u32,
     /// None where no front door answers.
@@ -127,6 +129,7 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
             .collect(),
         not_back: leftovers::not_back(state),
         unreachable: leftovers::unreachable(state),
+        overridden: words::overrides(state),
         exposed_nodes: exposed(state),
         requests,
     }
@@ -216,6 +219,9 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
         line(&mut out, &paint(BAD, &text));
     }
     gates(state).iter().for_each(|text| line(&mut out, text));
+    for text in words::overrides(state) {
+        line(&mut out, &paint(BAD, &format!("            {text}")));
+    }
     line(
         &mut out,
         &format!(

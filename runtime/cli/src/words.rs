@@ -6,7 +6,7 @@ use wavegate_engine::command::Change;
 use wavegate_engine::explain::measurement_text;
 use wavegate_engine::{End, Fact, State};
 use wavegate_model::plugin::{Evaluation, Phase, Proposal, Subject, Verdict};
-use wavegate_model::{ClusterName, Digest, Share, Split};
+use wavegate_model::{ClusterName, Digest, Share, SiteName, Split};
 
 /// `1 node`, `2 nodes`.
 pub(crate) fn plural(count: impl std::fmt::Display, thing: &str) -> String {
@@ -147,6 +147,63 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
                 count => format!("stopped: {reason}; {count} touched sites go back"),
             },
         ),
+        Fact::Promoted {
+            site,
+            actor,
+            reason,
+        } => {
+            let what = named_site(site.as_ref(), "the rollout");
+            let why = because(reason);
+            format!("{actor} promoted {what}, and no timed wait is waited for{why}")
+        }
+        Fact::RetryAsked {
+            site,
+            actor,
+            reason,
+        } => {
+            let what = named_site(site.as_ref(), "what has failed");
+            format!("{actor} tries {what} again{}", because(reason))
+        }
+        Fact::SiteRetried { site } => format!("site {site} is tried again"),
+        Fact::SkipAsked {
+            site,
+            actor,
+            reason,
+        } => format!("{actor} skipped site {site}{}", because(reason)),
+        Fact::SiteGivenUp { site, clusters } => {
+            let names: Vec<&str> = clusters.iter().map(|name| name.as_str()).collect();
+            let names = names.join(", ");
+            paint(
+                BAD,
+                &format!("site {site} is given up: nobody knows what runs in {names}"),
+            )
+        }
+        Fact::GateOverridden {
+            gate,
+            actor,
+            reason,
+        } => format!(
+            "{}: {actor} overrode gate {} ({}) to pass{}",
+            subject(&gate.subject),
+            gate.gate,
+            gate.phase.as_str(),
+            because(reason)
+        ),
+        Fact::Undone {
+            actor,
+            reason,
+            sites,
+        } => paint(
+            BAD,
+            &format!(
+                "{actor} undid the rollout{}; {} back",
+                because(reason),
+                match sites.len() {
+                    1 => "1 touched site goes".to_owned(),
+                    count => format!("{count} touched sites go"),
+                }
+            ),
+        ),
         Fact::Finished { end } => {
             let style = if *end == End::Done { GOOD } else { BAD };
             paint(style, &format!("the rollout has ended: {end}"))
@@ -201,6 +258,10 @@ fn because(reason: &str) -> String {
     } else {
         format!(": {reason}")
     }
+}
+
+fn named_site(site: Option<&SiteName>, otherwise: &str) -> String {
+    site.map_or_else(|| otherwise.to_owned(), |site| format!("site {site}"))
 }
 
 fn subject(subject: &Subject) -> String {
@@ -268,4 +329,20 @@ pub(crate) fn verdict(evaluation: &Evaluation) -> String {
 pub(crate) fn repeats(fact: &Fact) -> bool {
     matches!(fact, Fact::GateAnswered { gate, evaluation, .. }
         if matches!(gate.phase, Phase::Continuous | Phase::Soak) && evaluation.verdict == Verdict::Pass)
+}
+
+/// Verdicts that people gave in place of gates', as far as they are in force.
+pub(crate) fn overrides(state: &State) -> Vec<String> {
+    let gates = state.gates().filter_map(|(key, gate)| {
+        let by = gate.override_in_force()?;
+        Some(format!(
+            "overridden: gate {} ({}) of {}, by {}{}",
+            key.gate,
+            key.phase.as_str(),
+            subject(&key.subject),
+            by.actor,
+            because(&by.reason)
+        ))
+    });
+    gates.collect()
 }

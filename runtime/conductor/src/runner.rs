@@ -31,6 +31,13 @@ pub enum Begin {
     Start(Box<Spec>),
     /// With what the journal has.
     Resume(RolloutId),
+    /// With a rollout that has ended: it goes back.
+    Undo {
+        /// Which one.
+        rollout: RolloutId,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Something that arrived, with what is to be recorded about it.
@@ -122,8 +129,15 @@ pub async fn run(
 ) -> Result<Outcome, RunError> {
     let (mut turns, first) = Turns::open(&ports, begin, actor, options.clone(), events).await?;
     turns.take(first).await?;
+    if let Some(end) = turns.engine.state().end() {
+        return Ok(Outcome::Ended(end));
+    }
     let spec = turns.engine.state().spec.clone();
-    attach(&ports, &spec).await?;
+    if let Err(error) = attach(&ports, &spec).await {
+        // One that has begun and could not touch anything is over; one that goes on can go on later.
+        turns.give_up(&error.to_string()).await?;
+        return Err(error);
+    }
 
     let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
     let (refuse, mut refused) = mpsc::channel::<Refused>(16);
@@ -263,15 +277,15 @@ impl Turns {
     ) -> Result<(Self, Vec<Arrival>), RunError> {
         let rollout = match &begin {
             Begin::Start(spec) => spec.rollout.clone(),
-            Begin::Resume(rollout) => rollout.clone(),
+            Begin::Resume(rollout) | Begin::Undo { rollout, .. } => rollout.clone(),
         };
         let failed = |source| RunError::Journal {
             rollout: rollout.clone(),
             source,
         };
         let writer = ports.journal.open(&rollout).await.map_err(failed)?;
-        let request = |verb| {
-            let reason = String::new();
+        let request = |verb, reason: &str| {
+            let reason = reason.to_owned();
             Arrival::input(Input::Request(Request {
                 verb,
                 actor: actor.clone(),
@@ -279,14 +293,18 @@ impl Turns {
                 inbox: None,
             }))
         };
-        let resume = vec![request(Verb::Resume)];
+        let first = match &begin {
+            Begin::Start(_) | Begin::Resume(_) => request(Verb::Resume, ""),
+            // It says with the same step that a host runs it again.
+            Begin::Undo { reason, .. } => request(Verb::Undo, reason),
+        };
         let (engine, auditor, begun, inbox_seen) = match begin {
             Begin::Start(spec) => {
                 let now = ports.clock.now();
                 let (engine, step) = Engine::start(now, (*spec).clone());
                 (engine, Auditor::new(&spec), Some((now, step, spec)), 0)
             }
-            Begin::Resume(_) => {
+            Begin::Resume(_) | Begin::Undo { .. } => {
                 let story = read_story(&*ports.journal, &rollout).await?;
                 let facts = || story.facts.iter().map(|(at, fact)| (*at, fact));
                 let unreadable = |detail: String| RunError::Unreadable {
@@ -330,7 +348,7 @@ impl Turns {
                 .commit(vec![(now, input, step)], Vec::new(), Vec::new())
                 .await?;
         }
-        Ok((turns, resume))
+        Ok((turns, vec![first]))
     }
 
     fn due_in(&self) -> Duration {

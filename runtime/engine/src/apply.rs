@@ -6,14 +6,15 @@ mod commands;
 mod gates;
 mod sites;
 mod steering;
+mod verbs;
 
 use crate::fact::Fact;
 use crate::spec::Spec;
 use crate::state::{
     Asked, Clock, ClusterState, Retry, RolloutPhase, Shut, SitePhase, SiteState, State, Step,
-    WavePhase, WaveState,
+    Waits, WavePhase, WaveState,
 };
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use clusters::{observed, returned};
 use commands::{command_issued, confirmed, refused, take_command};
 use gates::{failed_again, gate_answered, gate_asked, gate_unavailable, new_evidence};
@@ -83,6 +84,8 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
         limit_since: DurationMs::ZERO,
         failed_sites: 0,
         inbox: 0,
+        waits: Waits::Kept,
+        undone: false,
     }
 }
 /// Changes the state by one fact.
@@ -95,7 +98,11 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         | Fact::RequestRefused { .. }
         | Fact::EndAsked { .. } => {}
         Fact::Resumed { down } => resumed(state, at, *down),
-        Fact::Claimed { cluster, epoch } => cluster_mut(state, cluster).epoch = Some(*epoch),
+        Fact::Claimed { cluster, epoch } => {
+            let cluster = cluster_mut(state, cluster);
+            cluster.epoch = Some(*epoch);
+            cluster.epochs.push(*epoch);
+        }
         Fact::Observed { cluster, seen } => {
             let found = cluster_mut(state, cluster);
             found.news = news(found, seen);
@@ -121,7 +128,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             split,
             demand,
         } => site_started(state, site, split, *demand, at, active),
-        Fact::SiteSkipped { site, .. } => set_phase(state, site, SitePhase::Skipped),
+        Fact::SiteSkipped { site, .. } => verbs::left_out(state, site),
         Fact::StrategyAsked { consultation, site } => {
             state.next_consultation = consultation.next();
             state
@@ -219,23 +226,29 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         Fact::Approved { wave, site, .. } => approved(state, wave.as_ref(), site.as_ref()),
         Fact::InboxTaken { id } => state.inbox = state.inbox.max(*id),
         Fact::Held { reason } => state.held = Some(reason.clone()),
-        Fact::Stopped { reason, sites } => {
-            let sites: BTreeSet<SiteName> = sites.iter().cloned().collect();
-            state.held = None;
-            // Going back does not wait for the end of a pause.
-            state.clock.paused = false;
-            // A new attempt for those that could not go back before.
-            for name in &sites {
-                if state.site(name).phase == SitePhase::RollbackFailed {
-                    set_phase(state, name, SitePhase::Failed);
-                }
-            }
-            state.phase = RolloutPhase::Stopping {
-                reason: reason.clone(),
-                sites,
-            };
-        }
+        Fact::Stopped { reason, sites } => verbs::stopped(state, reason.clone(), sites),
         Fact::Finished { end } => state.phase = RolloutPhase::Finished(*end),
+        Fact::Promoted { site: None, .. } => state.waits = Waits::Waived,
+        Fact::Promoted {
+            site: Some(site), ..
+        } => site_mut(state, site).waits = Waits::Waived,
+        Fact::RetryAsked { site, .. } => verbs::back_offs_ended(state, site.as_ref(), at),
+        Fact::SiteRetried { site } => verbs::site_retried(state, site, at),
+        Fact::SkipAsked { .. } => {}
+        Fact::SiteGivenUp { site, clusters } => {
+            verbs::left_out(state, site);
+            site_mut(state, site).given_up = clusters.clone();
+        }
+        Fact::GateOverridden {
+            gate,
+            actor,
+            reason,
+        } => verbs::gate_overridden(state, gate, actor, reason, at),
+        Fact::Undone {
+            actor,
+            reason,
+            sites,
+        } => verbs::undone(state, actor, reason, sites),
     }
     state.clock.settle(at, &state.phase);
 }

@@ -8,10 +8,11 @@ mod book;
 mod commands;
 #[cfg(test)]
 mod tests;
+mod verbs;
 mod violation;
 
 use crate::command::Change;
-use crate::fact::{End, Fact, StopReason};
+use crate::fact::{End, Fact, HoldReason, StopReason};
 use crate::spec::Spec;
 use crate::state::GateKey;
 use alloc::collections::BTreeSet;
@@ -99,7 +100,12 @@ impl Auditor {
                 site.demand = *demand;
                 site.wait = Wait::BeforeSite;
             }
-            Fact::SiteSkipped { site, .. } => book.place(site, Place::Skipped),
+            Fact::SiteSkipped { site, .. } => verbs::left_out(book, site, false),
+            Fact::SiteGivenUp { site, .. } => verbs::left_out(book, site, true),
+            Fact::SiteRetried { site } => verbs::retried(book, site),
+            Fact::Promoted { site, .. } => verbs::promoted(book, site.as_ref()),
+            Fact::GateOverridden { gate, .. } => verbs::overridden(book, gate, at),
+            Fact::Undone { sites, .. } => verbs::undone(book, sites),
             Fact::StrategyAnswered { site, outcome, .. } => {
                 let now = book.active(at);
                 book.site_mut(site).wait = match &outcome.proposal {
@@ -165,12 +171,7 @@ impl Auditor {
             }
             Fact::SiteDone { site } => book.place(site, Place::Done),
             Fact::SiteSoaked { site } => book.site_mut(site).soaked = true,
-            Fact::SiteFailed { site, .. } => {
-                book.place(site, Place::Failed);
-                let wave = book.site(site).wave;
-                book.waves[wave].failed += 1;
-                book.failed += 1;
-            }
+            Fact::SiteFailed { site, .. } => verbs::failed(book, site),
             Fact::SiteRollbackStarted { site } => {
                 book.place(site, Place::GoingBack);
                 book.site_mut(site).settled = true;
@@ -190,17 +191,11 @@ impl Auditor {
                     book.waves[index].approved = true;
                 }
             }
-            Fact::Held { .. } => book.held = true,
-            Fact::Stopped { sites, .. } => {
-                book.paused = false;
-                book.held = false;
-                for site in sites {
-                    if book.site(site).place == Place::NotBack {
-                        book.place(site, Place::Failed);
-                    }
-                }
-                book.stopping = Some(sites.iter().cloned().collect());
+            Fact::Held { reason } => {
+                book.held = true;
+                book.held_by_failure = matches!(reason, HoldReason::Failure { .. });
             }
+            Fact::Stopped { sites, .. } => verbs::stopped(book, sites),
             Fact::Finished { end } => book.end = Some(*end),
             Fact::StrategyAsked { .. }
             | Fact::StrategyUnavailable { .. }
@@ -211,6 +206,8 @@ impl Auditor {
             | Fact::WaitEnded { .. }
             | Fact::RequestRefused { .. }
             | Fact::EndAsked { .. }
+            | Fact::RetryAsked { .. }
+            | Fact::SkipAsked { .. }
             | Fact::InboxTaken { .. } => {}
         }
     }
@@ -300,6 +297,11 @@ fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         Fact::SiteRolledBack { site } => rolled_back(book, site),
         Fact::Stopped { reason, sites } => stopped(book, reason, &sites.iter().collect()),
         Fact::Finished { end } => finished(book, *end),
+        Fact::SiteRetried { site } => verbs::check_retried(book, site),
+        Fact::SiteSkipped { site, .. } => verbs::check_skipped(book, site),
+        Fact::SiteGivenUp { site, .. } => verbs::check_given_up(book, site),
+        Fact::GateOverridden { gate, actor, .. } => verbs::check_overridden(book, gate, actor),
+        Fact::Undone { sites, .. } => verbs::check_undone(book, sites),
         _ => Ok(()),
     }
 }
@@ -324,17 +326,25 @@ fn wave_started(book: &Book, at: Timestamp, name: &WaveName) -> Result<(), Viola
     may_start(book, at, "the start of a wave")?;
     let index = book.wave_index(name);
     let plan = &book.spec.plan.waves[index];
-    if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
-        return Err(Violation::WaveOrder {
-            wave: name.clone(),
-            before: book.spec.plan.waves[*before].name.clone(),
-        });
-    }
+    after_all(book, index)?;
     if plan.approval.is_some() && !book.waves[index].approved {
         return Err(Violation::NotApproved { wave: name.clone() });
     }
     let subject = Subject::Wave(name.clone());
     book.all_passed("a wave starts", &subject, Phase::BeforeWave)
+}
+
+/// Every wave that comes before is done, also the ones that come before those.
+fn after_all(book: &Book, index: usize) -> Result<(), Violation> {
+    let waves = &book.spec.plan.waves;
+    let mut earlier = book.earlier(index).into_iter();
+    match earlier.find(|before| !book.waves[*before].done) {
+        Some(before) => Err(Violation::WaveOrder {
+            wave: waves[index].name.clone(),
+            before: waves[before].name.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn all_finished(book: &Book, name: &WaveName) -> Result<(), Violation> {
@@ -395,12 +405,7 @@ fn site_started(book: &Book, at: Timestamp, name: &SiteName) -> Result<(), Viola
     may_start(book, at, "the start of a site")?;
     let site = book.site(name);
     let (wave, plan) = (&book.waves[site.wave], &book.spec.plan.waves[site.wave]);
-    if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
-        return Err(Violation::WaveOrder {
-            wave: plan.name.clone(),
-            before: book.spec.plan.waves[*before].name.clone(),
-        });
-    }
+    after_all(book, site.wave)?;
     if site.place != Place::Pending || !wave.started || wave.done {
         return Err(Violation::SiteOrder { site: name.clone() });
     }
@@ -428,7 +433,7 @@ fn wait_ended(book: &Book, name: &SiteName, at: Timestamp) -> Result<(), Violati
         }
         Wait::Until(end) => {
             let left = end.minus(book.active(at));
-            if left.0 == 0 {
+            if left.0 == 0 || verbs::is_promoted(book, name) {
                 return Ok(());
             }
             Err(Violation::TooEarly {
@@ -494,7 +499,9 @@ fn soaked(
     wanted: wavegate_model::DurationMs,
 ) -> Result<(), Violation> {
     let covered = book.covered(name, at);
-    if covered < wanted {
+    // Somebody may waive the time, and never the gates.
+    let waived = verbs::is_promoted(book, name) && book.soak_gates_passed(name);
+    if covered < wanted && !waived {
         return Err(Violation::Soak {
             site: name.clone(),
             covered,
@@ -563,10 +570,12 @@ fn finished(book: &Book, end: End) -> Result<(), Violation> {
     }
     let any = |place: Place| book.sites.values().any(|site| site.place == place);
     let lost = book.clusters.values().any(|c| c.touched && c.lost);
+    let given_up = book.sites.values().any(|site| site.given_up);
     match end {
         End::Done | End::RollbackIncomplete | End::RolledBack if any(Place::GoingBack) => {
             wrong("a site is on its way back")
         }
+        End::Done | End::RolledBack if given_up => wrong("a site was given up"),
         End::Done if book.waves.iter().any(|wave| !wave.done) => wrong("a wave is not done"),
         End::Done if book.waves.iter().any(|wave| wave.in_flight > 0) => {
             wrong("a site is in flight")
@@ -588,7 +597,7 @@ fn finished(book: &Book, end: End) -> Result<(), Violation> {
                 Ok(())
             }
         }
-        End::Incomplete if !lost => wrong("no touched cluster is unreachable"),
+        End::Incomplete if !lost && !given_up => wrong("no touched cluster is unreachable"),
         End::Done | End::Aborted | End::Incomplete | End::Superseded => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod observations;
 mod requests;
+mod verbs;
 
 use crate::agenda::Agenda;
 use crate::apply::{apply, begin};
@@ -206,7 +207,7 @@ impl Engine {
                 if let Some(site) = &found.site {
                     let pending = self.state.site(site).phase == SitePhase::Pending;
                     self.agenda.touch(site);
-                    if pending || found.lost.is_some() {
+                    if pending || found.lost.is_some() || self.state.undone {
                         self.agenda.touch_waves();
                     }
                 }
@@ -220,6 +221,10 @@ impl Engine {
             | Fact::GoalDropped { site }
             | Fact::WaitEnded { site }
             | Fact::SiteSoakStarted { site } => self.agenda.touch(site),
+            Fact::SiteRetried { site } | Fact::SiteGivenUp { site, .. } => {
+                self.agenda.touch(site);
+                self.agenda.touch_waves();
+            }
             Fact::SiteStarted { site, .. }
             | Fact::SiteSkipped { site, .. }
             | Fact::SiteDone { site }
@@ -233,6 +238,7 @@ impl Engine {
             }
             Fact::GateAsked { gate, .. }
             | Fact::GateAnswered { gate, .. }
+            | Fact::GateOverridden { gate, .. }
             | Fact::GateUnavailable { gate, .. } => match &gate.subject {
                 wavegate_model::plugin::Subject::Site(site) => self.agenda.touch(site),
                 wavegate_model::plugin::Subject::Wave(_) => self.agenda.touch_waves(),
@@ -252,10 +258,14 @@ impl Engine {
             | Fact::Approved { .. }
             | Fact::Held { .. }
             | Fact::Stopped { .. }
-            | Fact::Finished { .. } => self.touch_all(),
+            | Fact::Finished { .. }
+            | Fact::Promoted { .. }
+            | Fact::RetryAsked { .. }
+            | Fact::Undone { .. } => self.touch_all(),
             Fact::AnswerDiscarded { .. }
             | Fact::RequestRefused { .. }
             | Fact::EndAsked { .. }
+            | Fact::SkipAsked { .. }
             | Fact::InboxTaken { .. } => {}
         }
     }

@@ -172,6 +172,45 @@ pub enum Fact {
     },
     /// The rollout ended.
     Finished { end: End },
+    /// Somebody wants no timed wait to be waited for any more: in a site, or in the whole rollout.
+    Promoted {
+        site: Option<SiteName>,
+        actor: String,
+        reason: String,
+    },
+    /// Somebody wants to try again, a site or whatever has failed: back-offs end at once.
+    RetryAsked {
+        site: Option<SiteName>,
+        actor: String,
+        reason: String,
+    },
+    /// A site is tried again: one that failed goes on, one that is back or was left out starts
+    /// anew, one that could not go back is to go back.
+    SiteRetried { site: SiteName },
+    /// Somebody wants a site to be left out.
+    SkipAsked {
+        site: SiteName,
+        actor: String,
+        reason: String,
+    },
+    /// A touched site of which clusters do not answer gives its place back. Nobody knows what
+    /// runs there, and the rollout can only end incomplete.
+    SiteGivenUp {
+        site: SiteName,
+        clusters: Vec<ClusterName>,
+    },
+    /// A person's verdict in place of a gate's, for the evidence that is there now.
+    GateOverridden {
+        gate: GateKey,
+        actor: String,
+        reason: String,
+    },
+    /// A rollout that had ended goes back: every touched site that is not back.
+    Undone {
+        actor: String,
+        reason: String,
+        sites: Vec<SiteName>,
+    },
 }
 
 /// Why a site failed.

@@ -4,9 +4,9 @@ use crate::fact::{End, Fact, FailReason, HoldReason, StopReason};
 use crate::state::{RolloutPhase, SitePhase, SiteState, State};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use wavegate_model::SiteName;
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
+use wavegate_model::{ClusterName, SiteName};
 
 /// A site failed: within the budget it alone goes back, else the rollout goes to its end state.
 pub fn site_failed(state: &State, site: &SiteName, reason: FailReason) -> Vec<Fact> {
@@ -100,6 +100,34 @@ pub fn requested(state: &State, actor: &str, reason: &str) -> Fact {
     }
 }
 
+/// Clusters that have to be looked at before anything of a rollout that was undone goes back: if
+/// another rollout has changed one of them since, nothing does. None once something goes back.
+pub fn unseen(state: &State) -> Vec<ClusterName> {
+    let RolloutPhase::Stopping { sites, .. } = &state.phase else {
+        return Vec::new();
+    };
+    let begun = |site: &SiteState| {
+        matches!(
+            site.phase,
+            SitePhase::RollingBack | SitePhase::RollbackFailed | SitePhase::RolledBack
+        )
+    };
+    if !state.undone || sites.iter().any(|name| begun(state.site(name))) {
+        return Vec::new();
+    }
+    let unseen = |name: &&ClusterName| {
+        let cluster = state.cluster(name);
+        let since = cluster
+            .site
+            .as_ref()
+            .map(|site| state.site(site).fresh_after);
+        let seen = cluster.seen.as_ref().map(|seen| seen.at);
+        seen < since && state.unreachable(name).is_none()
+    };
+    let clusters = sites.iter().flat_map(|name| &state.site(name).clusters);
+    clusters.filter(unseen).cloned().collect()
+}
+
 /// What the way back needs next: sites that start to go back, or the end.
 pub fn advance(state: &State) -> Vec<Fact> {
     let RolloutPhase::Stopping { sites, .. } = &state.phase else {
@@ -125,10 +153,16 @@ pub fn advance(state: &State) -> Vec<Fact> {
             }
         }
     }
+    if !unseen(state).is_empty() {
+        return Vec::new();
+    }
     if in_flight == 0 && waiting.is_empty() {
         let failed = |site: &SiteState| site.phase == SitePhase::RollbackFailed;
+        let given_up = |site: &SiteState| !site.given_up.is_empty();
         let end = if state.sites.values().any(failed) {
             End::RollbackIncomplete
+        } else if state.sites.values().any(given_up) {
+            End::Incomplete
         } else {
             End::RolledBack
         };

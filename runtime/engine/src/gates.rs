@@ -83,7 +83,7 @@ pub fn judge(
     }
 }
 
-fn waiting(key: &GateKey, found: Option<&GateState>) -> WaitingOn {
+pub(crate) fn waiting(key: &GateKey, found: Option<&GateState>) -> WaitingOn {
     let (gate, phase) = (key.gate.clone(), key.phase);
     if let Some(state) = found
         && let Some(why) = &state.retry.why

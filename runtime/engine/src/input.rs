@@ -4,9 +4,9 @@ use crate::spec::Spec;
 use alloc::boxed::Box;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
-use wavegate_model::plugin::{Evaluation, Outcome};
+use wavegate_model::plugin::{Evaluation, Outcome, Subject};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, Epoch, Generation, Seen, SiteName, Timestamp,
+    ClusterName, CommandId, ConsultationId, Epoch, GateName, Generation, Seen, SiteName, Timestamp,
     Unavailable, WaveName,
 };
 
@@ -57,6 +57,21 @@ pub enum Verb {
     Rollback,
     /// Close although touched clusters are unreachable.
     Close,
+    /// Wait for no timed wait any more: of a site, or of the whole rollout.
+    Promote(Option<SiteName>),
+    /// Try again: a site, or whatever has failed.
+    Retry(Option<SiteName>),
+    /// Leave a site out.
+    Skip(SiteName),
+    /// A person's verdict in place of a gate's.
+    OverrideGate {
+        /// Which gate of the policy.
+        gate: GateName,
+        /// About what; about all that waits for the gate if none.
+        subject: Option<Subject>,
+    },
+    /// Restore the baselines after the rollout has ended.
+    Undo,
 }
 
 /// What is approved.

@@ -5,7 +5,7 @@ use crate::fact::{Fact, FailReason, HoldReason};
 use crate::gates::{self, Judgement};
 use crate::moving::{self, Direction, Known, NextMove};
 use crate::state::{
-    BatchState, Rising, RolloutPhase, SitePhase, SiteState, State, Step, WavePhase,
+    BatchState, Rising, RolloutPhase, SitePhase, SiteState, State, Step, Waits, WavePhase,
 };
 use crate::waiting::WaitingOn;
 use crate::wave;
@@ -190,14 +190,17 @@ fn unsettled(
         return Some(Next::wait(WaitingOn::Observation { clusters: stale }));
     }
     let clusters = moving::known(state, site)?;
+    // Long after a rollout has ended, what it does not know was put there by others.
+    if (direction == Direction::Forward || state.undone)
+        && let Some(known) = clusters.iter().find(|known| known.other_nodes() > 0)
+    {
+        let on = WaitingOn::OtherRelease {
+            cluster: known.name.clone(),
+            nodes: known.other_nodes(),
+        };
+        return Some(Next::wait(on));
+    }
     if direction == Direction::Forward {
-        if let Some(known) = clusters.iter().find(|known| known.other_nodes() > 0) {
-            let on = WaitingOn::OtherRelease {
-                cluster: known.name.clone(),
-                nodes: known.other_nodes(),
-            };
-            return Some(Next::wait(on));
-        }
         let seen = moving::seen_split(&clusters);
         let expected = seen == site.split || site.intended_split.as_ref() == Some(&seen);
         if state.spec.capabilities.splits_traffic && !expected {
@@ -318,7 +321,7 @@ fn step(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
         ),
         Step::Until(end) => {
             let active = state.clock.active(now);
-            if active >= *end {
+            if active >= *end || state.waits(site) == Waits::Waived {
                 Next::fact(Fact::WaitEnded { site: name.clone() })
             } else {
                 Next::Wait(
@@ -517,6 +520,14 @@ fn soak_until(
     }
     if covered >= wanted {
         return Next::fact(covered_fact);
+    }
+    if state.waits(site) == Waits::Waived {
+        // The time is waived, the gates are not.
+        let mut covering = soak::covering(state, name).into_iter();
+        return match covering.find(|key| !soak::has_passed(site, key)) {
+            None => Next::fact(covered_fact),
+            Some(key) => Next::wait(gates::waiting(&key, state.gate(&key))),
+        };
     }
     let by_evidence = !soak::covering(state, name).is_empty();
     // Evidence wakes the site when it comes; bare time has to be waited for.

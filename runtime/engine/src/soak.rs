@@ -37,6 +37,12 @@ pub fn covered(state: &State, name: &SiteName, site: &SiteState, now: Timestamp)
     }
 }
 
+/// Whether a gate's last answer since the soak began is a pass.
+pub fn has_passed(site: &SiteState, key: &GateKey) -> bool {
+    let covered = site.soak.get(key);
+    covered.is_some_and(|coverage| coverage.last_pass.is_some())
+}
+
 /// Adds a pass at active time `at`. Passes that lie further apart than two intervals and five
 /// seconds leave a gap: one evaluation may be late, two may not be missing.
 pub fn passed(coverage: &mut Coverage, at: DurationMs, interval: DurationMs) {

@@ -50,6 +50,20 @@ pub struct State {
     pub failed_sites: u32,
     /// The last row of the inbox that was taken.
     pub inbox: u64,
+    /// Whether timed waits are waited for.
+    pub waits: Waits,
+    /// Whether it had ended, and goes back since somebody undid it.
+    pub undone: bool,
+}
+
+/// Whether timed waits are waited for: the strategy's, and soaks without gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Waits {
+    /// As the policy and the strategy say.
+    #[default]
+    Kept,
+    /// Somebody promoted: none is waited for.
+    Waived,
 }
 
 /// Where a rollout is.
@@ -243,6 +257,10 @@ pub struct SiteState {
     pub failure: Option<FailReason>,
     /// What it waited for when it could not go back.
     pub not_back: Option<String>,
+    /// Whether its timed waits are waited for.
+    pub waits: Waits,
+    /// Clusters that did not answer when somebody left it out although it was touched.
+    pub given_up: Vec<ClusterName>,
     /// Largest number of nodes that ran the new release at once.
     pub exposed_nodes: u32,
 }
@@ -384,6 +402,9 @@ pub struct ClusterState {
     pub lost: Option<(Timestamp, String)>,
     /// Whether a command was given for it.
     pub touched: bool,
+    /// Every epoch that a host of this rollout had there, in order: a stamp with another one was
+    /// left by another rollout.
+    pub epochs: Vec<Epoch>,
 }
 
 /// Which gate, about what, when.
@@ -420,6 +441,27 @@ pub struct GateState {
     pub state: PluginState,
     /// Failures in a row to answer at all.
     pub retry: Retry,
+    /// The last verdict that a person gave in its place.
+    pub overridden: Option<Override>,
+}
+
+/// A person's verdict in place of a gate's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl GateState {
+    /// Who let it pass for the present evidence, if it was not the gate itself.
+    pub fn override_in_force(&self) -> Option<&Override> {
+        let overridden = self.overridden.as_ref()?;
+        (self.last == Some((Verdict::Pass, overridden.at))).then_some(overridden)
+    }
 }
 
 /// Who was asked.
@@ -478,6 +520,14 @@ impl State {
             && self.held.is_none()
             && !self.clock.paused
             && self.clock.closed.is_none()
+    }
+
+    /// Whether timed waits of a site are waited for.
+    pub fn waits(&self, site: &SiteState) -> Waits {
+        match (self.waits, site.waits) {
+            (Waits::Kept, Waits::Kept) => Waits::Kept,
+            _ => Waits::Waived,
+        }
     }
 
     /// Sites for which a command was given, in order.

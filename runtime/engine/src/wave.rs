@@ -7,6 +7,7 @@ use crate::moving::{self, Known};
 use crate::site::Next;
 use crate::state::{RolloutPhase, SitePhase, SiteState, State, WavePhase};
 use crate::waiting::WaitingOn;
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject};
@@ -87,8 +88,12 @@ fn finish(state: &State) -> Next {
             None,
         );
     }
-    let lost =
-        |(_, cluster): &(_, &crate::state::ClusterState)| cluster.touched && cluster.lost.is_some();
+    // A person has said already that a site that was given up is not waited for.
+    let given_up = |site: &SiteState| !site.given_up.is_empty();
+    let lost = |(_, cluster): &(_, &crate::state::ClusterState)| {
+        let site = cluster.site.as_ref().map(|name| state.site(name));
+        cluster.touched && cluster.lost.is_some() && !site.is_some_and(given_up)
+    };
     let lost: Vec<_> = state
         .clusters
         .iter()
@@ -98,6 +103,8 @@ fn finish(state: &State) -> Next {
     let not_back = |site: &SiteState| site.phase == SitePhase::RollbackFailed;
     let end = if state.sites.values().any(not_back) {
         End::RollbackIncomplete
+    } else if state.sites.values().any(given_up) {
+        End::Incomplete
     } else {
         End::Done
     };
@@ -218,19 +225,30 @@ fn blocked(state: &State, now: Timestamp) -> Option<WaitingOn> {
     }
 }
 
+/// A wave that comes before this one, directly or not, and is not done. One that was done is not
+/// any more when one of its sites is tried again.
+fn before(state: &State, index: usize) -> Option<WaitingOn> {
+    let waves = &state.spec.plan.waves;
+    let open = |before: &usize| state.waves[*before].phase != WavePhase::Done;
+    let mut found = waves[index].after.iter().copied().find(open);
+    if found.is_none() && !waves[index].after.is_empty() && (0..index).any(|wave| open(&wave)) {
+        let mut to_see = waves[index].after.clone();
+        let mut seen = BTreeSet::new();
+        while let Some(wave) = to_see.pop() {
+            if seen.insert(wave) {
+                found = found.or(Some(wave).filter(open));
+                to_see.extend(&waves[wave].after);
+            }
+        }
+    }
+    let wave = waves[found?].name.clone();
+    Some(WaitingOn::Wave { wave })
+}
+
 fn start(state: &State, index: usize, now: Timestamp) -> Next {
     let plan = &state.spec.plan.waves[index];
-    let before = plan
-        .after
-        .iter()
-        .find(|before| state.waves[**before].phase != WavePhase::Done);
-    if let Some(before) = before {
-        return Next::Wait(
-            WaitingOn::Wave {
-                wave: state.spec.plan.waves[*before].name.clone(),
-            },
-            None,
-        );
+    if let Some(on) = before(state, index) {
+        return Next::Wait(on, None);
     }
     if let Some(on) = blocked(state, now) {
         return Next::Wait(on, None);
@@ -282,7 +300,7 @@ fn admit(state: &State, index: usize, now: Timestamp) -> Next {
             None,
         );
     }
-    if let Some(on) = blocked(state, now) {
+    if let Some(on) = before(state, index).or_else(|| blocked(state, now)) {
         return Next::Wait(on, None);
     }
     if wave.in_flight >= plan.max_parallel_sites {
@@ -321,7 +339,8 @@ fn begin(state: &State, name: &SiteName) -> Result<Vec<Fact>, WaitingOn> {
     let site = state.site(name);
     if let Some((cluster, detail)) = lost(state, site) {
         return match state.spec.policy.membership.unreachable {
-            OnUnreachable::Skip => Ok(alloc::vec![Fact::SiteSkipped {
+            // What runs in a touched one is not known: it is not dropped without a person.
+            OnUnreachable::Skip if !site.touched => Ok(alloc::vec![Fact::SiteSkipped {
                 site: name.clone(),
                 why: alloc::format!("cluster {cluster} is unreachable: {detail}"),
             }]),
@@ -330,7 +349,9 @@ fn begin(state: &State, name: &SiteName) -> Result<Vec<Fact>, WaitingOn> {
                 name,
                 FailReason::Unreachable(cluster),
             )),
-            OnUnreachable::Wait => Err(WaitingOn::Unreachable { cluster, detail }),
+            OnUnreachable::Wait | OnUnreachable::Skip => {
+                Err(WaitingOn::Unreachable { cluster, detail })
+            }
         };
     }
     let unclaimed: Vec<_> = site
@@ -392,6 +413,8 @@ fn begin(state: &State, name: &SiteName) -> Result<Vec<Fact>, WaitingOn> {
         .filter(serves)
         .map(|known| known.seen.desired)
         .sum();
+    // What is to be carried was read before anything was changed.
+    let demand = if site.touched { site.demand } else { demand };
     Ok(alloc::vec![Fact::SiteStarted {
         site: name.clone(),
         split,

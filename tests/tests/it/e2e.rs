@@ -6,4 +6,5 @@ mod preflight;
 mod quickstart;
 mod steering;
 mod usage;
+mod verbs;
 mod windows;

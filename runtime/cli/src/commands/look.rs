@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use wavegate_conductor::{Story, read_story};
 use wavegate_engine::apply::{apply, begin};
 use wavegate_engine::explain::{Waiting, explain, needs_person};
-use wavegate_engine::state::RolloutPhase;
+use wavegate_engine::state::{RolloutPhase, Waits};
 use wavegate_engine::{Fact, State};
 use wavegate_model::RolloutId;
 use wavegate_ports::clock::Clock;
@@ -34,6 +34,9 @@ struct JsonStatus<'a> {
     waves: Vec<JsonWave<'a>>,
     sites: BTreeMap<&'a str, JsonSite<'a>>,
     waiting: Vec<JsonWaiting>,
+    /// What people decided that is still in force, in words: promotions, overrides, sites that
+    /// were given up.
+    steered: Vec<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -177,7 +180,38 @@ fn print_status(state: &State) {
             }
         }
     }
+    print_steered(state);
     print_waiting(&explain(state, SystemClock.now()));
+}
+
+/// What people decided that is still in force.
+fn print_steered(state: &State) {
+    for text in steered(state) {
+        output::data(&format!("  {text}"));
+    }
+}
+
+fn steered(state: &State) -> Vec<String> {
+    let mut lines = Vec::new();
+    if state.waits == Waits::Waived {
+        lines.push("promoted: no timed wait is waited for".to_owned());
+    }
+    for (name, site) in &state.sites {
+        if site.waits == Waits::Waived && state.waits == Waits::Kept {
+            lines.push(format!(
+                "promoted: no timed wait of site {name} is waited for"
+            ));
+        }
+        if !site.given_up.is_empty() {
+            let clusters: Vec<&str> = site.given_up.iter().map(|name| name.as_str()).collect();
+            let clusters = clusters.join(", ");
+            lines.push(format!(
+                "given up: site {name}; nobody knows what runs in {clusters}"
+            ));
+        }
+    }
+    lines.extend(words::overrides(state));
+    lines
 }
 
 fn print_waiting(waiting: &[Waiting]) {
@@ -231,6 +265,7 @@ fn json_status(state: &State) -> JsonStatus<'_> {
             .map(|(name, site)| (name.as_str(), json_site(state, name, site)))
             .collect(),
         waiting: explain(state, now).into_iter().map(json_waiting).collect(),
+        steered: steered(state),
     }
 }
 
@@ -268,11 +303,22 @@ pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Re
         return Ok(Exit::Done);
     }
     let now = SystemClock.now();
+    let ended = state.end().is_some();
+    let hosted = !ended && dir.lock(&state.spec.rollout, false).is_err();
+    let by_whom = if ended || hosted {
+        ""
+    } else {
+        ", and no host runs it"
+    };
+    let phase = match phase(&state).as_str() {
+        "running" if !hosted => "unfinished".to_owned(),
+        phase => phase.to_owned(),
+    };
     output::data(&format!(
-        "rollout {} is {}",
+        "rollout {} is {phase}{by_whom}",
         state.spec.rollout,
-        phase(&state)
     ));
+    print_steered(&state);
     let waiting = explain(&state, now);
     print_waiting(&waiting);
     for (name, site) in &state.sites {
@@ -280,19 +326,14 @@ pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Re
             output::data(&format!("  site {name} failed: {reason}"));
         }
     }
-    if state.end().is_none() {
-        let hint = match (
-            needs_person(&state, now),
-            dir.lock(&state.spec.rollout, false),
-        ) {
-            (_, Ok(_)) => format!(
-                "no host runs it: go on with `wavegate resume {}`",
-                state.spec.rollout
-            ),
-            (true, Err(_)) => {
-                "only a person can move it on: continue, approve, rollback or abort".to_owned()
+    if !ended {
+        let hint = match (needs_person(&state, now), hosted) {
+            (_, false) => format!("go on with `wavegate resume {}`", state.spec.rollout),
+            (true, true) => {
+                "only a person can move it on: continue, approve, retry, skip, rollback or abort"
+                    .to_owned()
             }
-            (false, Err(_)) => "it goes on by itself when that is there".to_owned(),
+            (false, true) => "it goes on by itself when that is there".to_owned(),
         };
         output::data(&format!("  {hint}"));
     }

@@ -8,3 +8,4 @@ pub(crate) mod plan;
 pub(crate) mod quickstart;
 pub(crate) mod run;
 pub(crate) mod steer;
+pub(crate) mod undo;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use wavegate_conductor::{Begin, Event, OnHold, Options, Outcome, RunError, read_story};
 use wavegate_engine::Spec;
+use wavegate_engine::state::RolloutPhase;
 use wavegate_model::RolloutId;
 use wavegate_model::plugin::PluginKind;
 use wavegate_ports::driver::DriverError;
@@ -70,7 +71,10 @@ pub(crate) async fn resume(args: Resume, state: &StateDir, format: Format) -> Re
         output::say(&format!("rollout {rollout} has ended already: {end}"));
         return Ok(end.into());
     }
-    load_pinned(&host, &known.spec).await?;
+    // Going back asks no plugin: one that cannot be loaded must not keep a bad release in place.
+    if !matches!(known.phase, RolloutPhase::Stopping { .. }) {
+        load_pinned(&host, &known.spec).await?;
+    }
     let spec = known.spec.clone();
     let ready = Ready {
         begin: Begin::Resume(rollout.clone()),

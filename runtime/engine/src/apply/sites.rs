@@ -2,7 +2,7 @@
 
 use super::gates::ask_again;
 use super::{site_mut, wave_mut};
-use crate::state::{Retry, SitePhase, State, Step, WavePhase};
+use crate::state::{Retry, SitePhase, State, Step, Waits, WavePhase};
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Completed, Outcome, Phase, Proposal};
 use wavegate_model::{DurationMs, SiteName, Split, Timestamp, WaveName};
@@ -84,7 +84,10 @@ pub(super) fn site_started(
 ) {
     set_phase(state, name, SitePhase::Updating);
     let site = site_mut(state, name);
-    site.baseline_split = split.clone();
+    // What it goes back to is what it was before anything was done to it.
+    if !site.touched {
+        site.baseline_split = split.clone();
+    }
     site.split = split.clone();
     site.demand = demand;
     site.started = active;
@@ -101,6 +104,7 @@ pub(super) fn strategy_answered(
     active: DurationMs,
 ) {
     let goal_desired = crate::site::desired_total(state, state.site(name));
+    let waits = state.waits(state.site(name));
     let site = site_mut(state, name);
     site.asked = None;
     site.retry = Retry::default();
@@ -127,8 +131,8 @@ pub(super) fn strategy_answered(
             }
         }
         Proposal::Wait(time) => {
-            // Shorter waits would let a strategy be asked without end.
-            if *time >= DurationMs::secs(1) {
+            // Shorter waits would let a strategy be asked without end, and so would waived ones.
+            if *time >= DurationMs::secs(1) && waits == Waits::Kept {
                 site.idle_decisions = 0;
             }
             site.step = Step::Until(active.plus(*time));

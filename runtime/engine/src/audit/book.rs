@@ -78,6 +78,12 @@ pub(super) struct Site {
     pub(super) soaked: bool,
     pub(super) outstanding: Option<CommandId>,
     pub(super) fresh_after: Timestamp,
+    /// Times that it failed and counts as failed.
+    pub(super) failures: u32,
+    /// Somebody waived its timed waits.
+    pub(super) promoted: bool,
+    /// Left out although nobody knows what runs there.
+    pub(super) given_up: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -131,6 +137,8 @@ pub(super) struct Book {
     pub(super) closed: bool,
     pub(super) still: Option<Timestamp>,
     pub(super) held: bool,
+    pub(super) held_by_failure: bool,
+    pub(super) promoted: bool,
     pub(super) stopping: Option<BTreeSet<SiteName>>,
     pub(super) end: Option<End>,
 }
@@ -186,6 +194,8 @@ impl Book {
             closed: false,
             still: None,
             held: false,
+            held_by_failure: false,
+            promoted: false,
             stopping: None,
             end: None,
         }
@@ -358,15 +368,43 @@ impl Book {
         })
     }
 
+    /// The phase of the gates that cover a soak.
+    fn covering_phase(&self) -> Phase {
+        let gates = &self.spec.policy.gates;
+        if gates.iter().any(|g| g.phases.contains(&Phase::Soak)) {
+            Phase::Soak
+        } else {
+            Phase::Continuous
+        }
+    }
+
+    /// Whether every gate that covers the soak of a site has said pass last, since it began.
+    pub(super) fn soak_gates_passed(&self, name: &SiteName) -> bool {
+        let phase = self.covering_phase();
+        let covered = &self.site(name).covered;
+        let passed = |gate: &GateUse| covered.get(&gate.name).is_some_and(|c| c.last.is_some());
+        let mut gates = self.spec.policy.gates.iter();
+        gates.all(|gate| !gate.phases.contains(&phase) || passed(gate))
+    }
+
+    /// Waves that come before one, directly or not.
+    pub(super) fn earlier(&self, index: usize) -> BTreeSet<usize> {
+        let waves = &self.spec.plan.waves;
+        let mut all = BTreeSet::new();
+        let mut next: Vec<usize> = waves[index].after.clone();
+        while let Some(wave) = next.pop() {
+            if all.insert(wave) {
+                next.extend(waves[wave].after.iter().copied());
+            }
+        }
+        all
+    }
+
     /// Healthy time of a site: what its soak gates covered, else its continuous ones, else time.
     pub(super) fn covered(&self, name: &SiteName, at: Timestamp) -> DurationMs {
         let site = self.site(name);
         let gates = &self.spec.policy.gates;
-        let phase = if gates.iter().any(|g| g.phases.contains(&Phase::Soak)) {
-            Phase::Soak
-        } else {
-            Phase::Continuous
-        };
+        let phase = self.covering_phase();
         let times = gates.iter().filter(|g| g.phases.contains(&phase)).map(|g| {
             let covered = site.covered.get(&g.name);
             covered.map_or(DurationMs::ZERO, |c| c.time)
@@ -435,5 +473,8 @@ fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
         soaked: false,
         outstanding: None,
         fresh_after: Timestamp(0),
+        failures: 0,
+        promoted: false,
+        given_up: false,
     }
 }

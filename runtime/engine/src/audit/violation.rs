@@ -181,6 +181,12 @@ pub enum Violation {
     /// The end says what is so.
     #[error("the rollout ends as {end:?}, but {why}")]
     End { end: End, why: &'static str },
+    /// Sites are tried again, left out or given up only where that makes sense.
+    #[error("site {site} is {what}, and is not where that is possible")]
+    OutOfPlace { what: &'static str, site: SiteName },
+    /// Who decides for a gate is known.
+    #[error("{what} is nobody's")]
+    Nobody { what: &'static str },
     /// Nothing follows the end.
     #[error("{what} after the end")]
     AfterEnd { what: &'static str },

@@ -3,7 +3,7 @@
 use crate::command::Change;
 use crate::fact::{End, Fact};
 use crate::input::Observation;
-use crate::state::State;
+use crate::state::{ClusterState, State};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -102,9 +102,10 @@ pub(super) fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<
             desired: seen.desired,
         });
     }
-    if let Some(own) = cluster.epoch
-        && later_host(seen).is_some_and(|other| other > own)
-    {
+    let later = cluster
+        .epoch
+        .is_some_and(|own| later_host(seen).is_some_and(|other| other > own));
+    if later || (state.undone && touched_by_another(cluster, seen)) {
         // Somebody else has carried out a command there: whatever this host still wants is void.
         facts.push(Fact::Finished {
             end: End::Superseded,
@@ -113,6 +114,16 @@ pub(super) fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<
     }
     facts.extend(left_by_earlier_host(state, name, seen));
     facts
+}
+
+/// Whether another rollout has carried out a command in a cluster since this one first owned it.
+fn touched_by_another(cluster: &ClusterState, seen: &ClusterObservation) -> bool {
+    let Some(first) = cluster.epochs.first() else {
+        return false;
+    };
+    let stamps = [seen.last_nodes, seen.last_traffic];
+    let mut epochs = stamps.into_iter().flatten().map(|stamp| stamp.epoch);
+    epochs.any(|epoch| epoch > *first && !cluster.epochs.contains(&epoch))
 }
 
 /// The latest host whose command left its stamp in a cluster.

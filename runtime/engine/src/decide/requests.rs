@@ -1,10 +1,11 @@
 //! What people ask for: each request has a precondition, and is refused or taken.
 
+use super::verbs;
 use crate::fact::{End, Fact};
 use crate::failure;
 use crate::input::{Approval, Request, Verb};
 use crate::state::{self, RolloutPhase, SitePhase, State, WavePhase};
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use wavegate_model::Timestamp;
 
@@ -24,7 +25,14 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
             why: why.to_string()
         }]
     };
+    let taken = |decided: Result<Vec<Fact>, String>| {
+        decided.unwrap_or_else(|why| refuse(verb_name(&request.verb), &why))
+    };
     if let Some(end) = state.end() {
+        if request.verb == Verb::Undo {
+            facts.extend(taken(verbs::undo(state, now, end, request)));
+            return facts;
+        }
         facts.extend(refuse(
             verb_name(&request.verb),
             &alloc::format!("the rollout has ended: {end:?}"),
@@ -69,6 +77,16 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
                 refuse("close", "no touched cluster is unreachable")
             }
         }
+        Verb::Promote(site) => taken(verbs::promote(state, site.as_ref(), request)),
+        Verb::Retry(site) => taken(verbs::retry(state, now, site.as_ref(), request)),
+        Verb::Skip(site) => taken(verbs::skip(state, site, request)),
+        Verb::OverrideGate { gate, subject } => {
+            taken(verbs::override_gate(state, gate, subject.as_ref(), request))
+        }
+        Verb::Undo => refuse(
+            "undo",
+            "the rollout has not ended; `rollback` takes back what it has done so far",
+        ),
     });
     facts
 }
@@ -103,6 +121,11 @@ pub(super) fn verb_name(verb: &Verb) -> &'static str {
         Verb::Abort => "abort",
         Verb::Rollback => "rollback",
         Verb::Close => "close",
+        Verb::Promote(_) => "promote",
+        Verb::Retry(_) => "retry",
+        Verb::Skip(_) => "skip",
+        Verb::OverrideGate { .. } => "override-gate",
+        Verb::Undo => "undo",
     }
 }
 

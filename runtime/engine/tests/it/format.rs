@@ -99,6 +99,30 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
             format!("stopped: {reason}; to go back: {}", sites.join(" "))
         }
         Fact::Finished { end } => format!("finished: {end}"),
+        Fact::Promoted { site, actor, .. } => match site {
+            Some(site) => format!("{actor} promoted {site}"),
+            None => format!("{actor} promoted the rollout"),
+        },
+        Fact::RetryAsked { site, actor, .. } => match site {
+            Some(site) => format!("{actor} retries {site}"),
+            None => format!("{actor} retries what has failed"),
+        },
+        Fact::SiteRetried { site } => format!("{site} is tried again"),
+        Fact::SkipAsked { site, actor, .. } => format!("{actor} skips {site}"),
+        Fact::SiteGivenUp { site, clusters } => {
+            let names: Vec<&str> = clusters.iter().map(|name| name.as_str()).collect();
+            format!("{site} given up, no answer from {}", names.join(" "))
+        }
+        Fact::GateOverridden { gate, actor, .. } => format!(
+            "{actor} overrode gate {} {} of {}",
+            gate.gate,
+            gate.phase.as_str(),
+            subject(&gate.subject)
+        ),
+        Fact::Undone { actor, sites, .. } => {
+            let sites: Vec<&str> = sites.iter().map(|site| site.as_str()).collect();
+            format!("{actor} undid it; to go back: {}", sites.join(" "))
+        }
     })
 }
 

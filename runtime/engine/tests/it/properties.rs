@@ -8,16 +8,17 @@ use crate::scenario::{ClusterDef, Mess, Scenario, SiteDef, WaveDef, single};
 use crate::world::{InFlight, START, World};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wavegate_engine::input::Approval;
-use wavegate_engine::{End, Verb, explain};
+use wavegate_engine::state::GateKey;
+use wavegate_engine::{End, Fact, Verb, explain};
 use wavegate_model::limits::CallLimits;
-use wavegate_model::plugin::Phase;
+use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{
     EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
 };
 use wavegate_model::release::Reversal;
-use wavegate_model::{Amount, DurationMs, Permille, Timestamp};
+use wavegate_model::{Amount, DurationMs, Permille, SiteName, Timestamp};
 
 /// Cases per property; `cargo xtask test` runs more of them.
 fn cases() -> u32 {
@@ -211,7 +212,9 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
 fn disturb(world: &mut World, rng: &mut Rng) {
     let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
     let name = one_of(rng, &names);
-    match rng.below(16) {
+    let sites: Vec<SiteName> = world.engine.state().sites.keys().cloned().collect();
+    let site = one_of(rng, &sites);
+    match rng.below(21) {
         0..4 => {
             let down = rng.below(30_000);
             world.restart(InFlight::ByChance, down);
@@ -231,6 +234,26 @@ fn disturb(world: &mut World, rng: &mut Rng) {
             world.scenario.bad_new.insert(name.as_str().into());
         }
         14 => world.scenario.bad_new.clear(),
+        15 => {
+            let site = Some(site).filter(|_| rng.percent(50));
+            world.request(Verb::Retry(site));
+        }
+        16 => world.request(Verb::Skip(site)),
+        17 if rng.percent(30) => {
+            let site = Some(site).filter(|_| rng.percent(70));
+            world.request(Verb::Promote(site));
+        }
+        18 | 19 => {
+            let waves = world.engine.state().spec.plan.waves.iter();
+            let waves: Vec<_> = waves.map(|wave| wave.name.clone()).collect();
+            let subject = match rng.below(3) {
+                0 => None,
+                1 => Some(Subject::Site(site)),
+                _ => Some(Subject::Wave(one_of(rng, &waves))),
+            };
+            let gate = one_of(rng, &["g", "h"]).into();
+            world.request(Verb::OverrideGate { gate, subject });
+        }
         _ => {}
     }
 }
@@ -286,6 +309,17 @@ fn nothing_breaks_an_invariant() {
                     break;
                 }
                 disturb(&mut world, &mut rng);
+            }
+            // What is over may be undone, whatever state it is in.
+            if world.finished() && rng.percent(50) {
+                world.undo();
+                for _ in 0..6 {
+                    until = world.now + rng.below(20_000);
+                    world.run_until(until);
+                    if !world.finished() {
+                        disturb(&mut world, &mut rng);
+                    }
+                }
             }
             world.check_fold();
             let span = world.span().0 / 1000 + 10;
@@ -407,6 +441,131 @@ fn a_rollback_is_always_reachable() {
                 "{ended:?}: {}",
                 told(&world, seed)
             );
+        });
+    });
+}
+
+#[test]
+fn what_is_over_can_be_undone() {
+    let strategies = [
+        Strategy::OneAtATime,
+        Strategy::Staged(vec![300, 1000]),
+        Strategy::Switch,
+        Strategy::UpDownUp,
+    ];
+    for_seeds(|seed| {
+        tell_if_it_panics(seed, || {
+            let mut rng = Rng::new(seed);
+            let mut scenario = scenario(&mut rng, &strategies);
+            scenario.reversal = Reversal::Possible;
+            scenario.failure.rollback.max_unavailable = Amount::Count(1);
+            scenario.mess.delay_ms = one_of(&mut rng, &[0, 500, 3000]);
+            scenario.mess.deaths = 20;
+            let mut world = World::new(scenario, seed);
+            world.fold_every = 101;
+            let mut until = START;
+            for _ in 0..rng.below(12) {
+                until += rng.below(20_000);
+                world.run_until(until);
+                if !world.finished() {
+                    disturb(&mut world, &mut rng);
+                }
+            }
+            if !world.finished() {
+                world.request(Verb::Abort);
+            }
+            world.scenario.mess = Mess::default();
+            let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
+            for name in &names {
+                world.set_reachable(name, true);
+            }
+            let before = world.engine.state().end();
+            world.undo();
+            if world.finished() {
+                // Nothing is away from its baseline, or it never was.
+                assert_eq!(world.engine.state().end(), before);
+                return;
+            }
+            for _ in 0..rng.below(3) {
+                let until = world.now + rng.below(5_000);
+                world.run_until(until);
+                if !world.finished() {
+                    world.restart(InFlight::ByChance, 1000);
+                }
+            }
+            world.run_until(world.now + 3_600_000);
+            let ended = world.engine.state().end();
+            assert!(
+                matches!(ended, Some(End::RolledBack | End::RollbackIncomplete)),
+                "{ended:?}: {}",
+                told(&world, seed)
+            );
+        });
+    });
+}
+
+/// Gates that never say pass: whatever is promoted, retried, skipped, approved or continued, no
+/// batch passes, no soak ends and no wave goes on without a person's verdict in the gate's place.
+#[test]
+fn nothing_undecided_advances_without_a_persons_verdict() {
+    for_seeds(|seed| {
+        tell_if_it_panics(seed, || {
+            let mut rng = Rng::new(seed);
+            let strategies = [Strategy::OneAtATime, Strategy::Hostile, Strategy::UpDownUp];
+            let mut scenario = scenario(&mut rng, &strategies);
+            scenario.gates = gates(&mut rng);
+            for gate in &mut scenario.gates {
+                gate.phases = [
+                    Phase::BeforeWave,
+                    Phase::BeforeSite,
+                    Phase::AfterBatch,
+                    Phase::AfterWave,
+                ]
+                .into();
+                let minds = [GateMind::Hold, GateMind::Unavailable];
+                let mind = one_of(&mut rng, &minds);
+                scenario.minds.insert(gate.name.clone(), mind);
+            }
+            let mut world = World::new(scenario, seed);
+            world.fold_every = 101;
+            let mut until = START;
+            for _ in 0..16 {
+                until += rng.below(15_000);
+                world.run_until(until);
+                if world.finished() {
+                    break;
+                }
+                disturb(&mut world, &mut rng);
+            }
+            let mut said = BTreeSet::new();
+            let gates: Vec<_> = world
+                .scenario
+                .gates
+                .iter()
+                .map(|g| g.name.clone())
+                .collect();
+            for (_, fact) in &world.facts {
+                let (subject, phase) = match fact {
+                    Fact::GateOverridden { gate, .. } => {
+                        said.insert(gate.clone());
+                        continue;
+                    }
+                    Fact::WaveStarted { wave } => (Subject::Wave(wave.clone()), Phase::BeforeWave),
+                    Fact::WaveDone { wave } => (Subject::Wave(wave.clone()), Phase::AfterWave),
+                    Fact::SiteSoakStarted { site } => {
+                        (Subject::Site(site.clone()), Phase::BeforeSite)
+                    }
+                    _ => continue,
+                };
+                for gate in &gates {
+                    let key = GateKey {
+                        subject: subject.clone(),
+                        phase,
+                        gate: gate.clone(),
+                    };
+                    assert!(said.contains(&key), "{fact:?} without a verdict on {key:?}");
+                }
+            }
         });
     });
 }

@@ -9,12 +9,12 @@ use std::fmt::Write as _;
 use wavegate_engine::input::Approval;
 use wavegate_engine::{Verb, explain};
 use wavegate_model::limits::CallLimits;
-use wavegate_model::plugin::Phase;
+use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{
     EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
 };
 use wavegate_model::release::Reversal;
-use wavegate_model::{Amount, DurationMs, Timestamp};
+use wavegate_model::{Amount, DurationMs, SiteName, Timestamp};
 
 /// Stories end after this long at the latest.
 const LONGEST: DurationMs = DurationMs::secs(3600);
@@ -286,6 +286,30 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
         "abort" => world.request(Verb::Abort),
         "rollback" => world.request(Verb::Rollback),
         "close" => world.request(Verb::Close),
+        "promote" => world.request(Verb::Promote(site_name(name))),
+        "retry" => world.request(Verb::Retry(site_name(name))),
+        "skip" => world.request(Verb::Skip(name.into())),
+        "override" => world.request(Verb::OverrideGate {
+            gate: name.into(),
+            subject: line
+                .args
+                .get("site")
+                .map(|site| Subject::Site((*site).into()))
+                .or_else(|| {
+                    line.args
+                        .get("wave")
+                        .map(|wave| Subject::Wave((*wave).into()))
+                }),
+        }),
+        "undo" => {
+            world.now = world.now.max(START + duration(line.words[1]).0);
+            world.undo();
+        }
+        "bad-new" => {
+            world.scenario.bad_new.insert(name.into());
+        }
+        "mend" => world.mend(name),
+        "good-new" => world.scenario.bad_new.clear(),
         "lose" => world.set_reachable(name, false),
         "return" => world.set_reachable(name, true),
         "take-over" => world.take_over(name),
@@ -321,6 +345,10 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
         }
         other => panic!("unknown event `{other}`"),
     }
+}
+
+fn site_name(name: &str) -> Option<SiteName> {
+    (!name.is_empty()).then(|| name.into())
 }
 
 fn at(now: u64) -> String {

@@ -173,6 +173,12 @@ impl World {
         self.resume();
     }
 
+    /// Somebody undoes a rollout that has ended, in a new host process.
+    pub(crate) fn undo(&mut self) {
+        self.stop(InFlight::Done);
+        self.resume_by(Verb::Undo);
+    }
+
     fn stop(&mut self, in_flight: InFlight) {
         self.up = false;
         let events = std::mem::take(&mut self.queue);
@@ -202,12 +208,18 @@ impl World {
     }
 
     fn resume(&mut self) {
+        self.resume_by(Verb::Resume);
+    }
+
+    fn resume_by(&mut self, verb: Verb) {
         let facts = self.facts.iter().map(|(at, fact)| (*at, fact));
         self.engine = Engine::fold(facts).expect("a journal begins with its start");
         self.up = true;
         self.host += 1;
-        self.request(Verb::Resume);
-        self.claim_and_poll();
+        self.request(verb);
+        if !self.finished() {
+            self.claim_and_poll();
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -500,6 +512,15 @@ impl World {
         let cluster = self.clusters.get_mut(&name.into()).unwrap();
         let alive = cluster.nodes.iter_mut().find(|node| !node.dead);
         alive.expect("a node is alive").dead = true;
+    }
+
+    /// Nodes that never came up serve now.
+    pub(crate) fn mend(&mut self, name: &str) {
+        let now = self.now;
+        let cluster = self.clusters.get_mut(&name.into()).unwrap();
+        for node in &mut cluster.nodes {
+            node.ready_at.get_or_insert(now);
+        }
     }
 
     /// The autoscaler wants another total; the cluster follows with nodes of the baseline.
