@@ -194,6 +194,7 @@ fn spec(strategy: Digest) -> Spec {
                 site_soak: DurationMs::ZERO,
                 soak: DurationMs::ZERO,
                 approval: None,
+                approvers: Default::default(),
                 after: Vec::new(),
             }],
             excluded: Vec::new(),
@@ -205,6 +206,7 @@ fn spec(strategy: Digest) -> Spec {
             surges: false,
         },
         windows: Windows::default(),
+        started_by: String::new(),
         pins: Pins {
             strategy,
             strategy_name: "canary".to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use wavegate_engine::State;
 use wavegate_engine::moving::Known;
 use wavegate_engine::state::{ClusterState, SitePhase};
+use wavegate_model::ClusterName;
 
 /// A site that could not go back.
 #[derive(serde::Serialize)]
@@ -71,7 +72,7 @@ pub(crate) fn not_back(state: &State) -> Vec<NotBack<'_>> {
 /// Touched clusters that did not answer when they were looked at last, or whose site was given up
 /// because they did not: what became of them is not known.
 pub(crate) fn unreachable(state: &State) -> Vec<&str> {
-    let given_up = |name, cluster: &ClusterState| {
+    let given_up = |name: &ClusterName, cluster: &ClusterState| {
         let site = cluster.site.as_ref().map(|site| state.site(site));
         site.is_some_and(|site| site.given_up.contains(name))
     };

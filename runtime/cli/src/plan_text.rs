@@ -6,12 +6,13 @@ use crate::output::{STRONG, paint};
 use crate::prepare::Prepared;
 use crate::words::plural;
 use std::collections::BTreeMap;
+use wavegate_model::approval::Starter;
 use wavegate_model::plugin::{Phase, Stage};
 use wavegate_model::policy::{
     EndState, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
 };
 use wavegate_model::release::Reversal;
-use wavegate_model::{Amount, ClusterName, DurationMs, PlannedSite, PlannedWave};
+use wavegate_model::{Amount, Approvers, ClusterName, DurationMs, PlannedSite, PlannedWave};
 
 /// Clusters that are listed of each wave, and of those that are left out: a wave fits a screen.
 const LISTED_MAX: usize = 20;
@@ -37,6 +38,7 @@ pub(crate) fn text(name: &str, prepared: &Prepared, outlines: &[Outline], more: 
     }
     page.excluded();
     page.stages(outlines, more);
+    page.approvals();
     page.batches();
     page.gates();
     page.windows();
@@ -107,7 +109,8 @@ impl Page<'_> {
         self.title("wave", &title);
         self.row("starts", &starts);
         if let Some(text) = &wave.approval {
-            self.row("approval", &format!("a person has to agree: {text}"));
+            let who = agree(&wave.approvers);
+            self.row("approval", &format!("{who}: {text}"));
         }
         self.row("sites", &parallel);
         self.row("soak", &soak);
@@ -200,6 +203,31 @@ impl Page<'_> {
             let rest = plural(more, "more site");
             self.line(&format!(
                 "  and those of {rest} with other numbers of nodes"
+            ));
+        }
+    }
+
+    /// What people have to agree to before a stage, whatever the strategy says.
+    fn approvals(&mut self) {
+        let approvals = &self.prepared.spec.policy.approvals;
+        if approvals.is_empty() {
+            return;
+        }
+        self.title(
+            "approvals",
+            ", in each site before anything of the stage is done",
+        );
+        for approval in approvals {
+            let waves: Vec<&str> = approval.waves.iter().map(|wave| wave.as_str()).collect();
+            let waves = if waves.is_empty() {
+                String::new()
+            } else {
+                format!(" in {}", listed(&waves))
+            };
+            let who = agree(&approval.approvers);
+            self.line(&format!(
+                "  {}{waves}: {who}: {}",
+                approval.stage, approval.text
             ));
         }
     }
@@ -462,6 +490,22 @@ fn when(phase: Phase) -> &'static str {
 fn reference(plugin: &PluginRef) -> String {
     match plugin {
         PluginRef::Shipped(name) | PluginRef::File(name) => name.clone(),
+    }
+}
+
+/// `a person has to agree`, `2 of ann, bob and cat have to agree, not whoever started it`.
+fn agree(approvers: &Approvers) -> String {
+    let names: Vec<&str> = approvers.by.iter().map(String::as_str).collect();
+    let who = match (approvers.count, names.as_slice()) {
+        (1, []) => "a person has to agree".to_owned(),
+        (count, []) => format!("{count} people have to agree"),
+        (1, [one]) => format!("{one} has to agree"),
+        (1, names) => format!("one of {} has to agree", listed(names)),
+        (count, names) => format!("{count} of {} have to agree", listed(names)),
+    };
+    match approvers.starter {
+        Starter::Counts => who,
+        Starter::DoesNotCount => format!("{who}, and not whoever started it"),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Failure, Result};
-use crate::host::{Host, LOCAL};
+use crate::host::{Host, LOCAL, actor};
 use crate::output;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -201,6 +201,7 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
         clusters: resolved.clusters.clone(),
         sources: resolved.sources.clone(),
         windows,
+        started_by: actor(),
         capabilities: capabilities(host, &resolved)?,
         pins: Pins {
             strategy: strategy.digest.clone(),
@@ -211,12 +212,47 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
                 .collect(),
         },
     };
-    Ok(Prepared {
+    let prepared = Prepared {
         spec,
         resolved,
         strategy,
         gates,
-    })
+    };
+    stages_exist(host, documents, &prepared).await?;
+    Ok(prepared)
+}
+
+/// An approval of a stage that the strategy never goes through would approve nothing, and nobody
+/// would be told.
+async fn stages_exist(host: &Host, documents: &Documents, prepared: &Prepared) -> Result<()> {
+    let mut problems = Diagnostics::default();
+    for (at, approval) in prepared.spec.policy.approvals.iter().enumerate() {
+        let mut known: Vec<String> = Vec::new();
+        for wave in &prepared.spec.plan.waves {
+            let concerned = approval.waves.is_empty() || approval.waves.contains(&wave.name);
+            let site = wave.sites.first().filter(|_| concerned);
+            let Some(site) = site else { continue };
+            for stage in outline(host, prepared, site).await? {
+                if !known.contains(&stage.name) {
+                    known.push(stage.name);
+                }
+            }
+        }
+        if known.contains(&approval.stage) {
+            continue;
+        }
+        let place = Location::StageApproval(prepared.spec.policy.name.clone(), at);
+        let name = &prepared.spec.pins.strategy_name;
+        let message = format!("the strategy {name} has no stage `{}`", approval.stage);
+        let hint = format!("it has: {}", known.join(", "));
+        let problem = documents.problem_at(&place, message, Some(hint));
+        problems = problems.and(problem.into());
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(invalid(problems))
+    }
 }
 
 fn new_id(name: &str) -> Result<RolloutId> {

@@ -83,6 +83,7 @@ impl Rehearsal {
         }
         spec.policy.time_limits = Default::default();
         spec.windows = Default::default();
+        spec.policy.approvals.clear();
         let old = Release {
             version: "before".to_owned(),
             digest: Digest::from_sha256(&[0; 32]),

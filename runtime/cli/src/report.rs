@@ -37,6 +37,8 @@ struct Report<'a> {
     unreachable: Vec<&'a str>,
     /// Verdicts that people gave in place of gates', in words.
     overridden: Vec<String>,
+    /// What was approved and by whom, in words.
+    approved: Vec<String>,
     /// Largest number of nodes on the new release at once, summed over sites.
     exposed_nodes: u32,
     /// None where no front door answers.
@@ -130,6 +132,7 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
         not_back: leftovers::not_back(state),
         unreachable: leftovers::unreachable(state),
         overridden: words::overrides(state),
+        approved: words::approvals(state),
         exposed_nodes: exposed(state),
         requests,
     }
@@ -219,6 +222,9 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
         line(&mut out, &paint(BAD, &text));
     }
     gates(state).iter().for_each(|text| line(&mut out, text));
+    for text in words::approvals(state) {
+        line(&mut out, &format!("  approved  {text}"));
+    }
     for text in words::overrides(state) {
         line(&mut out, &paint(BAD, &format!("            {text}")));
     }

@@ -128,9 +128,14 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
             site,
             actor,
             reason,
+            stage,
         } => {
             let what = match (wave, site) {
                 (Some(wave), _) => format!("wave {wave}"),
+                (None, Some(site)) if stage.is_some() => {
+                    let stage = stage.as_deref().unwrap_or_default();
+                    format!("{} of site {site}", stage_words(stage))
+                }
                 (None, Some(site)) => format!("site {site}"),
                 (None, None) => "nothing".to_owned(),
             };
@@ -345,4 +350,22 @@ pub(crate) fn overrides(state: &State) -> Vec<String> {
         ))
     });
     gates.collect()
+}
+
+/// What was approved, and by whom, in words.
+pub(crate) fn approvals(state: &State) -> Vec<String> {
+    let people = |by: &std::collections::BTreeSet<String>| {
+        by.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let waves = state.spec.plan.waves.iter().zip(&state.waves);
+    let waves = waves
+        .filter(|(_, wave)| !wave.approved.is_empty())
+        .map(|(plan, wave)| format!("wave {} by {}", plan.name, people(&wave.approved)));
+    let sites = state.sites.iter().flat_map(|(name, site)| {
+        let stage = move |(stage, by): (&String, _)| {
+            format!("{} of site {name} by {}", stage_words(stage), people(by))
+        };
+        site.approved.iter().map(stage)
+    });
+    waves.chain(sites).collect()
 }

@@ -127,6 +127,7 @@ pub async fn run(
     events: mpsc::UnboundedSender<Event>,
     mut stop: signal::Receiver<bool>,
 ) -> Result<Outcome, RunError> {
+    let begins = matches!(begin, Begin::Start(_));
     let (mut turns, first) = Turns::open(&ports, begin, actor, options.clone(), events).await?;
     turns.take(first).await?;
     if let Some(end) = turns.engine.state().end() {
@@ -134,8 +135,10 @@ pub async fn run(
     }
     let spec = turns.engine.state().spec.clone();
     if let Err(error) = attach(&ports, &spec).await {
-        // One that has begun and could not touch anything is over; one that goes on can go on later.
-        turns.give_up(&error.to_string()).await?;
+        // One that has only just begun is over; one that goes on can go on later.
+        if begins {
+            turns.give_up(&error.to_string()).await?;
+        }
         return Err(error);
     }
 
@@ -439,7 +442,10 @@ impl Turns {
                 | Fact::SiteFailed { site, .. }
                 | Fact::SiteRollbackStarted { site }
                 | Fact::SiteRolledBack { site }
-                | Fact::SiteRollbackFailed { site, .. } => self.attend_site(site),
+                | Fact::SiteRollbackFailed { site, .. }
+                | Fact::SiteRetried { site }
+                | Fact::SiteSkipped { site, .. }
+                | Fact::SiteGivenUp { site, .. } => self.attend_site(site),
                 Fact::CommandConfirmed { .. }
                 | Fact::CommandRefused { .. }
                 | Fact::Resumed { .. } => self.attend_all(),

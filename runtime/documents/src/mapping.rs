@@ -29,6 +29,8 @@ pub enum Location {
     Connection(String, ClusterName),
     /// The block of a driver in a release.
     Artifact(String, String),
+    /// An approval of a stage in a policy, by its number.
+    StageApproval(PolicyName, usize),
     /// A source.
     Source(SourceName),
     /// A rollout, by name.
@@ -78,6 +80,7 @@ impl Documents {
             Location::StrategyPlugin(_)
             | Location::GatePlugin(..)
             | Location::GateSlot(..)
+            | Location::StageApproval(..)
             | Location::Source(_)
             | Location::Rollout(_) => None,
         }
@@ -105,6 +108,10 @@ impl Documents {
             Location::GateSlot(policy, gate, slot) => {
                 let spots = self.gate(policy, gate)?;
                 Some(spots.slots.get(slot).unwrap_or(&spots.name).clone())
+            }
+            Location::StageApproval(policy, at) => {
+                let spots = self.policies.get(policy.as_str())?.approvals.get(*at)?;
+                Some(spots.stage.clone())
             }
             Location::Source(source) => Some(self.sources.get(source.as_str())?.name.place.clone()),
             Location::Rollout(rollout) => Some(self.rollouts.get(rollout)?.name.place.clone()),

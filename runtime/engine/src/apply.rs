@@ -223,7 +223,13 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             state.clock.window_change = *closes;
         }
         Fact::Continued { .. } => continued(state, at),
-        Fact::Approved { wave, site, .. } => approved(state, wave.as_ref(), site.as_ref()),
+        Fact::Approved {
+            wave,
+            site,
+            actor,
+            stage,
+            ..
+        } => approved(state, wave.as_ref(), site.as_ref(), stage.as_deref(), actor),
         Fact::InboxTaken { id } => state.inbox = state.inbox.max(*id),
         Fact::Held { reason } => state.held = Some(reason.clone()),
         Fact::Stopped { reason, sites } => verbs::stopped(state, reason.clone(), sites),

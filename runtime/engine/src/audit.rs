@@ -4,6 +4,7 @@
 //! the state. What it knows it has written into a book of its own, and it counts by itself. A
 //! step that it objects to must not be recorded, let alone carried out.
 
+mod approvals;
 mod book;
 mod commands;
 #[cfg(test)]
@@ -108,6 +109,7 @@ impl Auditor {
             Fact::Undone { sites, .. } => verbs::undone(book, sites),
             Fact::StrategyAnswered { site, outcome, .. } => {
                 let now = book.active(at);
+                book.site_mut(site).stage.clone_from(&outcome.stage);
                 book.site_mut(site).wait = match &outcome.proposal {
                     Proposal::WaitGates(gates) => Wait::Gates(gates.clone()),
                     Proposal::Wait(time) => Wait::Until(now.plus(*time)),
@@ -185,10 +187,20 @@ impl Auditor {
                 book.paused = false;
                 book.held = false;
             }
-            Fact::Approved { wave, .. } => {
+            Fact::Approved {
+                wave,
+                site,
+                actor,
+                stage,
+                ..
+            } => {
                 if let Some(wave) = wave {
                     let index = book.wave_index(wave);
-                    book.waves[index].approved = true;
+                    book.waves[index].approved.insert(actor.clone());
+                }
+                if let (Some(site), Some(stage)) = (site, stage) {
+                    let approval = (stage.clone(), actor.clone());
+                    book.site_mut(site).approved.push(approval);
                 }
             }
             Fact::Held { reason } => {
@@ -327,7 +339,8 @@ fn wave_started(book: &Book, at: Timestamp, name: &WaveName) -> Result<(), Viola
     let index = book.wave_index(name);
     let plan = &book.spec.plan.waves[index];
     after_all(book, index)?;
-    if plan.approval.is_some() && !book.waves[index].approved {
+    let given = || book.waves[index].approved.iter();
+    if plan.approval.is_some() && !approvals::enough(book, &plan.approvers, given()) {
         return Err(Violation::NotApproved { wave: name.clone() });
     }
     let subject = Subject::Wave(name.clone());

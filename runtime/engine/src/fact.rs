@@ -154,6 +154,9 @@ pub enum Fact {
         site: Option<SiteName>,
         actor: String,
         reason: String,
+        /// The stage of the site, if the policy wants an approval before it.
+        #[serde(default)]
+        stage: Option<String>,
     },
     /// A request was not possible in this state, or changed nothing.
     RequestRefused {

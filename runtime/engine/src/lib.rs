@@ -16,6 +16,7 @@ extern crate alloc;
 
 pub mod agenda;
 pub mod apply;
+pub mod approvals;
 pub mod audit;
 pub mod batch;
 pub mod command;

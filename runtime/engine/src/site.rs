@@ -9,7 +9,7 @@ use crate::state::{
 };
 use crate::waiting::WaitingOn;
 use crate::wave;
-use crate::{failure, guard, soak};
+use crate::{approvals, failure, guard, soak};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -370,6 +370,9 @@ fn ask(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next
 fn advance_move(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next {
     if desired_total(state, site) != site.goal_desired {
         return Next::fact(Fact::GoalDropped { site: name.clone() });
+    }
+    if let Some(on) = approvals::of_stage(state, site) {
+        return Next::wait(on);
     }
     match moving::next(state, site, Direction::Forward) {
         NextMove::Traffic(split) => traffic(state, name, site, split),

@@ -33,6 +33,9 @@ pub struct Spec {
     /// When nothing new may start.
     #[serde(default)]
     pub windows: Windows,
+    /// Who started it; empty if nobody said.
+    #[serde(default)]
+    pub started_by: String,
 }
 
 /// What the driver of a rollout can do.

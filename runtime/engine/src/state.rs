@@ -152,8 +152,8 @@ pub struct WaveState {
     pub phase: WavePhase,
     /// Active time from which its time limit counts.
     pub limit_since: DurationMs,
-    /// Whether somebody approved its start.
-    pub approved: bool,
+    /// Who approved its start.
+    pub approved: BTreeSet<String>,
     /// Index of the next site to start.
     pub next_site: usize,
     /// Sites that have started and are not finished.
@@ -257,6 +257,8 @@ pub struct SiteState {
     pub failure: Option<FailReason>,
     /// What it waited for when it could not go back.
     pub not_back: Option<String>,
+    /// Who approved which of its stages, as the policy wants it.
+    pub approved: BTreeMap<String, BTreeSet<String>>,
     /// Whether its timed waits are waited for.
     pub waits: Waits,
     /// Clusters that did not answer when somebody left it out although it was touched.

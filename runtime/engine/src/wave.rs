@@ -1,12 +1,12 @@
 //! Which waves and sites start, and when the rollout is over.
 
 use crate::fact::{End, Fact, FailReason, HoldReason};
-use crate::failure;
 use crate::gates::{self, Judgement};
 use crate::moving::{self, Known};
 use crate::site::Next;
 use crate::state::{RolloutPhase, SitePhase, SiteState, State, WavePhase};
 use crate::waiting::WaitingOn;
+use crate::{approvals, failure};
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -253,16 +253,8 @@ fn start(state: &State, index: usize, now: Timestamp) -> Next {
     if let Some(on) = blocked(state, now) {
         return Next::Wait(on, None);
     }
-    if let Some(text) = &plan.approval
-        && !state.waves[index].approved
-    {
-        return Next::Wait(
-            WaitingOn::Approval {
-                wave: plan.name.clone(),
-                text: text.clone(),
-            },
-            None,
-        );
+    if let Some(on) = approvals::of_wave(state, index) {
+        return Next::Wait(on, None);
     }
     let subject = Subject::Wave(plan.name.clone());
     let gates = gates::names(state, Phase::BeforeWave);

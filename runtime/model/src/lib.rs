@@ -13,6 +13,7 @@
 extern crate alloc;
 
 pub mod amount;
+pub mod approval;
 pub mod by_release;
 pub mod evidence;
 pub mod fleet;
@@ -31,6 +32,7 @@ pub mod unavailable;
 pub mod windows;
 
 pub use amount::{Amount, Permille};
+pub use approval::{Approvers, StageApproval};
 pub use by_release::ByRelease;
 pub use evidence::{Evidence, Query};
 pub use fleet::{Cluster, Labels, Selector};

@@ -1,5 +1,6 @@
 //! The waves and sites of a rollout as resolved.
 
+use crate::approval::Approvers;
 use crate::ids::{ClusterName, Generation, SiteName, WaveName};
 use crate::time::DurationMs;
 use alloc::string::String;
@@ -36,6 +37,9 @@ pub struct PlannedWave {
     pub soak: DurationMs,
     /// Text of the approval that is needed before the wave starts.
     pub approval: Option<String>,
+    /// Who may give it, and how many have to.
+    #[serde(default)]
+    pub approvers: Approvers,
 }
 
 /// A site as resolved.

@@ -1,6 +1,7 @@
 //! The policy: order, limits, time limits, strategy, gates, and what happens on failure.
 
 use crate::amount::Amount;
+use crate::approval::{Approvers, StageApproval};
 use crate::fleet::Selector;
 use crate::ids::{GateName, PolicyName, SlotName, SourceName, WaveName};
 use crate::limits::CallLimits;
@@ -40,6 +41,9 @@ pub struct Policy {
     pub strategy: StrategyUse,
     /// Who judges, sorted by name.
     pub gates: Vec<GateUse>,
+    /// Approvals before stages; at most one for a stage of a wave.
+    #[serde(default)]
+    pub approvals: Vec<StageApproval>,
 }
 
 /// A wave as written.
@@ -59,6 +63,9 @@ pub struct Wave {
     pub soak: DurationMs,
     /// Text of the approval that is needed before the wave starts.
     pub approval: Option<String>,
+    /// Who may give it, and how many have to.
+    #[serde(default)]
+    pub approvers: Approvers,
 }
 
 /// How many nodes of a cluster at a time.

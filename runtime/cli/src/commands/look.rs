@@ -34,8 +34,8 @@ struct JsonStatus<'a> {
     waves: Vec<JsonWave<'a>>,
     sites: BTreeMap<&'a str, JsonSite<'a>>,
     waiting: Vec<JsonWaiting>,
-    /// What people decided that is still in force, in words: promotions, overrides, sites that
-    /// were given up.
+    /// What people decided that is still in force, in words: promotions, overrides, approvals,
+    /// sites that were given up.
     steered: Vec<String>,
 }
 
@@ -211,6 +211,8 @@ fn steered(state: &State) -> Vec<String> {
         }
     }
     lines.extend(words::overrides(state));
+    let approved = words::approvals(state).into_iter();
+    lines.extend(approved.map(|text| format!("approved: {text}")));
     lines
 }
 

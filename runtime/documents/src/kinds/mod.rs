@@ -1,5 +1,6 @@
 //! The kinds of document, one module each.
 
+mod approvals;
 mod fleet;
 mod gate;
 mod policy;
@@ -8,6 +9,7 @@ mod rollout;
 mod source;
 mod windows;
 
+pub(crate) use approvals::STARTER;
 pub(crate) use fleet::{FleetDoc, NODES_MAX};
 pub(crate) use gate::{ConfigSpot, GateSpots, ON_UNAVAILABLE, PHASES};
 pub(crate) use policy::{END_STATES, ON_TIME_LIMIT, ON_UNREACHABLE, PolicyDoc, SelectorSpots};

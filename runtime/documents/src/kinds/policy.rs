@@ -1,5 +1,6 @@
 //! `RolloutPolicy`: order, limits, strategy, gates, and what happens on failure.
 
+use super::approvals::{self, StageSpots};
 use super::gate::{self, GateSpots, StrategySpots};
 use super::windows;
 use crate::defaults;
@@ -48,6 +49,8 @@ pub(crate) struct PolicyDoc {
     pub(crate) strategy: StrategySpots,
     /// Of each gate, in the order of the policy.
     pub(crate) gates: Vec<GateSpots>,
+    /// Of each approval of a stage, in the order of the policy.
+    pub(crate) approvals: Vec<StageSpots>,
 }
 
 /// The places of a wave.
@@ -81,9 +84,13 @@ impl PolicyDoc {
         let freezes = fields.or("freezes", Vec::new(), windows::freezes);
         let strategy = fields.required("strategy", gate::strategy);
         let gates = fields.or("gates", Vec::new(), gate::gates);
+        let approvals = fields.or("approvals", Vec::new(), approvals::of_stages);
         fields.finish()?;
         let (waves, wave_spots): (Vec<_>, Vec<_>) = waves?.into_iter().unzip();
         let (gates, gate_spots): (Vec<_>, Vec<_>) = gates?.into_iter().unzip();
+        let approvals = approvals?;
+        approvals::check(cx, &waves, &approvals)?;
+        let (approvals, approval_spots): (Vec<_>, Vec<_>) = approvals.into_iter().unzip();
         let (strategy, strategy_spots) = strategy?;
         let (name, site_by, role_by, batch, failure) =
             (name?, site_by?, role_by?, batch?, failure?);
@@ -108,6 +115,7 @@ impl PolicyDoc {
             },
             strategy,
             gates,
+            approvals,
         };
         Some(Self {
             name,
@@ -120,6 +128,7 @@ impl PolicyDoc {
             failure: failure.map(|spot| spot.place),
             strategy: strategy_spots,
             gates: gate_spots,
+            approvals: approval_spots,
         })
     }
 }
@@ -167,9 +176,10 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
     );
     let site_soak = fields.or("siteSoak", defaults::SOAK, values::duration);
     let soak = fields.or("soak", defaults::SOAK, values::duration);
-    let approval = fields.optional("approval", values::text);
+    let approval = fields.optional("approval", approvals::of_wave);
     fields.finish()?;
     let (name, after, (clusters, selector)) = (name?, after?, clusters?);
+    let (approval, approvers) = approval?.unzip();
     let spots = WaveSpots {
         name: name.place,
         selector,
@@ -186,7 +196,8 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
         max_parallel_sites: max_parallel_sites?,
         site_soak: site_soak?,
         soak: soak?,
-        approval: approval?,
+        approval,
+        approvers: approvers.unwrap_or_default(),
     };
     Some((wave, spots))
 }

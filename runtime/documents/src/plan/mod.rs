@@ -481,6 +481,7 @@ impl Planner<'_> {
             site_soak: wave.site_soak,
             soak: wave.soak,
             approval: wave.approval.clone(),
+            approvers: wave.approvers.clone(),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::defaults;
 use crate::kinds::{END_STATES, ON_TIME_LIMIT, ON_UNAVAILABLE, ON_UNREACHABLE, PHASES};
 use crate::shape::{Kind, Shape, defaulted, optional, required, words};
-use crate::shapes::windows;
+use crate::shapes::{approvals, windows};
 
 pub(crate) const POLICY: Shape = Shape::of(
     "RolloutPolicy",
@@ -67,9 +67,14 @@ pub(crate) const POLICY: Shape = Shape::of(
             "[]",
             "Plugins that judge whether the release is healthy.",
         ),
+        defaulted(
+            "approvals",
+            Kind::List(0, &Kind::Map(&approvals::STAGE_APPROVAL)),
+            "[]",
+            "Approvals before stages of the strategy; at most one for a stage of a wave.",
+        ),
     ]],
-)
-.not_built(&["approvals"]);
+);
 
 pub(crate) const WAVE: Shape = Shape::of(
     "wave",
@@ -106,7 +111,7 @@ pub(crate) const WAVE: Shape = Shape::of(
         ),
         optional(
             "approval",
-            Kind::Text,
+            Kind::Either(&[Kind::Text, Kind::Map(&approvals::APPROVAL)]),
             "A person has to approve the start; the text says what for.",
         ),
     ]],

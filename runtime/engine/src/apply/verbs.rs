@@ -82,6 +82,7 @@ pub(super) fn site_retried(state: &mut State, name: &SiteName, at: Timestamp) {
         site.batch = None;
         site.batch_unjudged = false;
         site.soak.clear();
+        site.approved.clear();
         site.step = Step::Before;
     }
     // A strategy that gave up would do so again from where it was.

@@ -6,6 +6,7 @@ use crate::spec::Spec;
 use crate::state::GateKey;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject, Verdict};
 use wavegate_model::policy::GateUse;
@@ -84,6 +85,10 @@ pub(super) struct Site {
     pub(super) promoted: bool,
     /// Left out although nobody knows what runs there.
     pub(super) given_up: bool,
+    /// As the strategy named it last.
+    pub(super) stage: String,
+    /// Who approved which stage.
+    pub(super) approved: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -110,7 +115,8 @@ pub(super) struct Cluster {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wave {
     pub(super) started: bool,
-    pub(super) approved: bool,
+    /// Who approved its start.
+    pub(super) approved: BTreeSet<String>,
     pub(super) soaking: bool,
     pub(super) done: bool,
     pub(super) failed: u32,
@@ -476,5 +482,7 @@ fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
         failures: 0,
         promoted: false,
         given_up: false,
+        stage: String::new(),
+        approved: Vec::new(),
     }
 }

@@ -62,6 +62,7 @@ pub(super) fn retried(book: &mut Book, name: &SiteName) {
     site.given_up = false;
     if !goes_on {
         site.settled = true;
+        site.approved.clear();
     }
     if !matches!(site.wait, Wait::BeforeSite) {
         site.wait = Wait::Nothing;

@@ -1,6 +1,7 @@
 //! What the auditor can find, with operands.
 
 use crate::fact::End;
+use alloc::string::String;
 use wavegate_model::plugin::Phase;
 use wavegate_model::{
     ClusterName, CommandId, Digest, DurationMs, Epoch, GateName, Generation, SiteName, Timestamp,
@@ -123,6 +124,9 @@ pub enum Violation {
     /// A wave that needs an approval starts after it.
     #[error("wave {wave} starts without its approval")]
     NotApproved { wave: WaveName },
+    /// What a stage wants is done after its approval.
+    #[error("site {site} does what stage {stage} wants without its approval")]
+    StageNotApproved { site: SiteName, stage: String },
     /// Sites start in a running wave, once.
     #[error("site {site} starts out of order")]
     SiteOrder { site: SiteName },

@@ -2,9 +2,9 @@
 
 use super::verbs;
 use crate::fact::{End, Fact};
-use crate::failure;
-use crate::input::{Approval, Request, Verb};
-use crate::state::{self, RolloutPhase, SitePhase, State, WavePhase};
+use crate::input::{Request, Verb};
+use crate::state::{RolloutPhase, State};
+use crate::{approvals, failure};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use wavegate_model::Timestamp;
@@ -50,14 +50,7 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
             alloc::vec![Fact::Continued { actor, reason }]
         }
         Verb::Continue => refuse("continue", "the rollout is neither paused nor held"),
-        Verb::Approve(what) => {
-            let approved = approvals(state, what, &actor, &reason);
-            if approved.is_empty() {
-                refuse("approve", "nothing of that name waits for a person")
-            } else {
-                approved
-            }
-        }
+        Verb::Approve(what) => taken(approvals::approve(state, what, request)),
         Verb::Abort => ended(request, End::Aborted),
         Verb::Rollback
             if state.spec.release.reversal == wavegate_model::release::Reversal::Irreversible =>
@@ -127,37 +120,4 @@ pub(super) fn verb_name(verb: &Verb) -> &'static str {
         Verb::OverrideGate { .. } => "override-gate",
         Verb::Undo => "undo",
     }
-}
-
-pub(super) fn approvals(state: &State, what: &Approval, actor: &str, reason: &str) -> Vec<Fact> {
-    let fact = |wave, site| Fact::Approved {
-        wave,
-        site,
-        actor: actor.to_string(),
-        reason: reason.to_string(),
-    };
-    let waves = state
-        .spec
-        .plan
-        .waves
-        .iter()
-        .zip(&state.waves)
-        .filter(|(plan, wave)| {
-            let waits =
-                plan.approval.is_some() && !wave.approved && wave.phase == WavePhase::Waiting;
-            waits
-                && (matches!(what, Approval::All)
-                    || matches!(what, Approval::Wave(name) if *name == plan.name))
-        });
-    let sites = state.sites.iter().filter(|(name, site)| {
-        let waits =
-            site.phase == SitePhase::Updating && matches!(site.step, state::Step::Person(_));
-        waits
-            && (matches!(what, Approval::All)
-                || matches!(what, Approval::Site(wanted) if wanted == *name))
-    });
-    let waves = waves.map(|(plan, _)| fact(Some(plan.name.clone()), None));
-    waves
-        .chain(sites.map(|(name, _)| fact(None, Some(name.clone()))))
-        .collect()
 }

@@ -86,6 +86,12 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
         },
         Fact::WindowOpened { .. } => "open".to_string(),
         Fact::Approved {
+            site: Some(site),
+            stage: Some(stage),
+            actor,
+            ..
+        } => format!("{actor} approved stage {stage} of site {site}"),
+        Fact::Approved {
             wave, site, actor, ..
         } => match (wave, site) {
             (Some(wave), _) => format!("{actor} approved wave {wave}"),

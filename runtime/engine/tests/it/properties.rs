@@ -12,13 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use wavegate_engine::input::Approval;
 use wavegate_engine::state::GateKey;
 use wavegate_engine::{End, Fact, Verb, explain};
+use wavegate_model::approval::Starter;
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{
     EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
 };
 use wavegate_model::release::Reversal;
-use wavegate_model::{Amount, DurationMs, Permille, SiteName, Timestamp};
+use wavegate_model::{Amount, Approvers, DurationMs, Permille, SiteName, StageApproval, Timestamp};
 
 /// Cases per property; `cargo xtask test` runs more of them.
 fn cases() -> u32 {
@@ -99,6 +100,7 @@ fn waves(rng: &mut Rng) -> Vec<WaveDef> {
             site_soak: seconds(rng, 20),
             soak: seconds(rng, 20),
             approval: rng.percent(20).then(|| "sure?".to_string()),
+            approvers: approvers(rng),
             after: index
                 .checked_sub(1)
                 .into_iter()
@@ -107,6 +109,42 @@ fn waves(rng: &mut Rng) -> Vec<WaveDef> {
         });
     }
     waves
+}
+
+const PEOPLE: [&str; 3] = ["ann", "bob", "cat"];
+
+/// Whom `PEOPLE` together can satisfy.
+fn approvers(rng: &mut Rng) -> Approvers {
+    let names = &PEOPLE[usize::try_from(rng.below(2)).unwrap()..];
+    let by: Vec<String> = match rng.below(2) {
+        0 => Vec::new(),
+        _ => names.iter().map(ToString::to_string).collect(),
+    };
+    Approvers {
+        by,
+        count: 1 + rng.small(2),
+        starter: one_of(rng, &[Starter::Counts, Starter::DoesNotCount]),
+    }
+}
+
+/// Everybody approves whatever waits.
+fn approve_all(world: &mut World) {
+    for actor in PEOPLE {
+        if !world.finished() {
+            world.request_by(actor, Verb::Approve(Approval::All));
+        }
+    }
+}
+
+fn stage_approvals(rng: &mut Rng) -> Vec<StageApproval> {
+    let stage = |rng: &mut Rng| StageApproval {
+        stage: one_of(rng, &["100%", "50%", "switch", "up again", "whatever"]).to_string(),
+        waves: Vec::new(),
+        text: "sure?".to_string(),
+        approvers: approvers(rng),
+    };
+    let count = if rng.percent(30) { 1 } else { 0 };
+    (0..count).map(|_| stage(rng)).collect()
 }
 
 fn gates(rng: &mut Rng) -> Vec<GateUse> {
@@ -165,6 +203,7 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
         let (from, length) = (rng.below(40_000), 1 + rng.below(60_000));
         scenario.closed = vec![(DurationMs(from), Some(DurationMs(from + length)))];
     }
+    scenario.approvals = stage_approvals(rng);
     scenario.batch.size = amount(rng, 4);
     scenario.batch.max_unavailable = amount(rng, 2);
     scenario.batch.max_surge = amount(rng, 2);
@@ -221,7 +260,8 @@ fn disturb(world: &mut World, rng: &mut Rng) {
         }
         4 => world.request(Verb::Pause),
         5 => world.request(Verb::Continue),
-        6 | 7 => world.request(Verb::Approve(Approval::All)),
+        6 => world.request_by(one_of(rng, &PEOPLE), Verb::Approve(Approval::All)),
+        7 => approve_all(world),
         8 => world.set_reachable(&name, false),
         9 => world.set_reachable(&name, true),
         10 => {
@@ -378,7 +418,7 @@ fn a_healthy_rollout_is_done_in_bounded_time() {
             while !world.finished() && world.now < end {
                 let next = (world.now + 10_000).min(end);
                 world.run_until(next);
-                world.request(Verb::Approve(Approval::All));
+                approve_all(&mut world);
             }
             assert_eq!(
                 world.engine.state().end(),

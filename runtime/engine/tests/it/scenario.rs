@@ -12,8 +12,8 @@ use wavegate_model::policy::{
 use wavegate_model::release::Reversal;
 use wavegate_model::windows::{Closed, WindowRules, Windows};
 use wavegate_model::{
-    Amount, Cluster, ClusterName, Digest, DurationMs, GateName, Generation, Permille, Plan,
-    PolicyName, Release, RolloutId, ServiceName, Timestamp,
+    Amount, Approvers, Cluster, ClusterName, Digest, DurationMs, GateName, Generation, Permille,
+    Plan, PolicyName, Release, RolloutId, ServiceName, StageApproval, Timestamp,
 };
 
 /// Where virtual time begins: far from zero, so that a forgotten zero shows.
@@ -42,6 +42,7 @@ pub(crate) struct WaveDef {
     pub(crate) site_soak: DurationMs,
     pub(crate) soak: DurationMs,
     pub(crate) approval: Option<String>,
+    pub(crate) approvers: Approvers,
     pub(crate) after: Vec<usize>,
 }
 
@@ -68,6 +69,7 @@ pub(crate) struct Scenario {
     pub(crate) failure: Failure,
     pub(crate) membership: Membership,
     pub(crate) gates: Vec<GateUse>,
+    pub(crate) approvals: Vec<StageApproval>,
     pub(crate) splits: bool,
     pub(crate) surges: bool,
     pub(crate) reversal: Reversal,
@@ -130,6 +132,7 @@ impl Default for Scenario {
                 unreachable: OnUnreachable::Wait,
             },
             gates: Vec::new(),
+            approvals: Vec::new(),
             splits: true,
             surges: false,
             reversal: Reversal::Possible,
@@ -162,6 +165,7 @@ impl Scenario {
         Spec {
             rollout: RolloutId::new("story"),
             service: ServiceName::new("web"),
+            started_by: "ann".to_string(),
             release: release(2, self.reversal),
             policy: Policy {
                 name: PolicyName::new("story"),
@@ -180,6 +184,7 @@ impl Scenario {
                     limits: CallLimits::SMALL,
                 },
                 gates: self.gates.clone(),
+                approvals: self.approvals.clone(),
             },
             plan: Plan {
                 generation: Generation(1),
@@ -238,6 +243,7 @@ fn planned(wave: &WaveDef) -> PlannedWave {
         site_soak: wave.site_soak,
         soak: wave.soak,
         approval: wave.approval.clone(),
+        approvers: wave.approvers.clone(),
     }
 }
 

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use wavegate_engine::input::Approval;
 use wavegate_engine::{Verb, explain};
+use wavegate_model::approval::Starter;
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{
     EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
 };
 use wavegate_model::release::Reversal;
-use wavegate_model::{Amount, DurationMs, SiteName, Timestamp};
+use wavegate_model::{Amount, Approvers, DurationMs, SiteName, StageApproval, Timestamp};
 
 /// Stories end after this long at the latest.
 const LONGEST: DurationMs = DurationMs::secs(3600);
@@ -115,6 +116,12 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
                 scenario.surges = true;
             }
         }
+        "stage-approval" => scenario.approvals.push(StageApproval {
+            stage: line.words[1].to_string(),
+            waves: line.list("waves").into_iter().map(Into::into).collect(),
+            text: line.words[2..].join(" "),
+            approvers: approvers(line),
+        }),
         "closed" => {
             let from = line.time("from").unwrap_or(DurationMs::ZERO);
             scenario.closed.push((from, line.time("to")));
@@ -197,7 +204,21 @@ fn wave(line: &Line<'_>, index: usize) -> WaveDef {
         site_soak: line.time("site-soak").unwrap_or_default(),
         soak: line.time("soak").unwrap_or_default(),
         approval: line.args.get("approval").map(|text| (*text).to_string()),
+        approvers: approvers(line),
         after: index.checked_sub(1).into_iter().collect(),
+    }
+}
+
+fn approvers(line: &Line<'_>) -> Approvers {
+    let by = line.list("by").into_iter().map(ToString::to_string);
+    Approvers {
+        by: by.collect(),
+        count: line.args.get("count").map_or(1, |n| number(n)),
+        starter: if line.args.contains_key("not-the-starter") {
+            Starter::DoesNotCount
+        } else {
+            Starter::Counts
+        },
     }
 }
 
@@ -282,7 +303,15 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
     match words[0] {
         "pause" => world.request(Verb::Pause),
         "continue" => world.request(Verb::Continue),
-        "approve" => world.request(Verb::Approve(Approval::All)),
+        "approve" => {
+            let actor = if name.is_empty() { "ann" } else { name };
+            let what = match (line.args.get("wave"), line.args.get("site")) {
+                (Some(wave), _) => Approval::Wave((*wave).into()),
+                (None, Some(site)) => Approval::Site((*site).into()),
+                (None, None) => Approval::All,
+            };
+            world.request_by(actor, Verb::Approve(what));
+        }
         "abort" => world.request(Verb::Abort),
         "rollback" => world.request(Verb::Rollback),
         "close" => world.request(Verb::Close),

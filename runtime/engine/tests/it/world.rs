@@ -158,9 +158,13 @@ impl World {
     }
 
     pub(crate) fn request(&mut self, verb: Verb) {
+        self.request_by("ann", verb);
+    }
+
+    pub(crate) fn request_by(&mut self, actor: &str, verb: Verb) {
         self.input(&Input::Request(Request {
             verb,
-            actor: "ann".to_string(),
+            actor: actor.to_string(),
             reason: "as told".to_string(),
             inbox: None,
         }));

@@ -1,7 +1,7 @@
 //! Retry, skip, override-gate, promote and undo through the binary, with real processes.
 
 use std::os::unix::process::ExitStatusExt as _;
-use wavegate_tests::fleet::{Done, Fleet, wait_for};
+use wavegate_tests::fleet::{Done, Fleet, Running, wait_for};
 
 /// A soak that nobody waits for.
 const ROLLING: &str = "    plugin: {shipped: rolling}";
@@ -126,4 +126,70 @@ fn run_until_waiting(fleet: &Fleet, what: &str) {
         let explained = fleet.wavegate(&["explain", "last"]);
         explained.out.contains(what).then_some(())
     });
+}
+
+#[test]
+fn only_those_who_may_approve_a_wave_and_a_stage() {
+    let fleet = Fleet::small("    plugin: {shipped: canary}\n    config: {stages: [{nodes: 50%}]}");
+    let policy = fleet.read("policy.yaml");
+    fleet.write(
+        "policy.yaml",
+        &format!(
+            "{policy}  approvals:\n    - {{stage: all, waves: [first], text: half, by: [bob]}}\n"
+        ),
+    );
+    fleet.replace(
+        "policy.yaml",
+        "{tier: main}}\n",
+        "{tier: main}}\n      approval: {text: the rest, by: [ada, bob], starter: doesNotCount}\n",
+    );
+    fleet.up();
+    let by = |who: &str| {
+        let mut approve = fleet.command(&["approve", "last", "--reason", "looks good"]);
+        approve.env("USER", who);
+        Running::start(approve).end()
+    };
+    let held = fleet
+        .wavegate(&["run", "demo", "--exit-on-hold"])
+        .expect(10);
+    assert!(
+        held.out.contains("approve stage all: half (bob may)"),
+        "{}",
+        held.out
+    );
+    let refused = by("ada").expect(12);
+    assert!(
+        refused.out.contains("ada may not approve this; bob may"),
+        "{}",
+        refused.out
+    );
+    by("bob").expect(0);
+    let resume = ["resume", "last", "--exit-on-hold"];
+    let held = fleet.wavegate(&resume).expect(10);
+    assert!(
+        held.out.contains("approve wave rest: the rest (bob may)"),
+        "{}",
+        held.out
+    );
+    let refused = by("ada").expect(12);
+    assert!(
+        refused.out.contains("ada started the rollout"),
+        "{}",
+        refused.out
+    );
+    by("bob").expect(0);
+    let done = fleet.wavegate(&resume).expect(0);
+    assert!(
+        done.out.contains("approved  wave rest by bob"),
+        "{}",
+        done.out
+    );
+
+    fleet.replace("policy.yaml", "stage: all", "stage: stage 7");
+    let unknown = fleet.wavegate(&["plan", "demo"]).expect(2);
+    assert!(
+        unknown.err.contains("it has: stage 1, all"),
+        "{}",
+        unknown.err
+    );
 }

@@ -54,6 +54,7 @@ pub(super) fn wave(name: &str, sites: &[&str], after: Vec<usize>) -> PlannedWave
         site_soak: DurationMs::ZERO,
         soak: DurationMs::ZERO,
         approval: None,
+        approvers: Default::default(),
     }
 }
 
@@ -87,6 +88,7 @@ pub(super) fn spec() -> Spec {
                 },
             },
             windows: WindowRules::default(),
+            approvals: Vec::new(),
             membership: Membership {
                 unreachable_after: DurationMs::secs(10),
                 unreachable: OnUnreachable::Wait,
@@ -111,6 +113,7 @@ pub(super) fn spec() -> Spec {
             surges: true,
         },
         windows: Windows::default(),
+        started_by: String::from("sam"),
         pins: Pins {
             strategy: digest(9),
             strategy_name: String::new(),
@@ -137,6 +140,7 @@ pub(super) fn with_gate(phase: Phase) -> Spec {
 }
 
 /// Facts in a row, a second apart.
+#[derive(Clone)]
 pub(super) struct Tale {
     auditor: Auditor,
     pub(super) now: u64,
