@@ -209,6 +209,8 @@ fn spec(strategy: Digest) -> Spec {
             strategy,
             strategy_name: "canary".to_owned(),
             gates: BTreeMap::new(),
+            strategy_state: None,
+            gate_states: BTreeMap::new(),
         },
     }
 }

@@ -94,6 +94,9 @@ pub(crate) enum Command {
     Rollback(Steer),
     /// Ends a rollout although touched clusters are unreachable.
     Close(Steer),
+    /// Works with plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Writes the JSON Schema of a kind of document, for editors; lists the kinds if none is named.
     Schema(Schema),
     /// Writes completions for a shell.
@@ -103,7 +106,7 @@ pub(crate) enum Command {
     },
     /// Writes the manual page, or that of a command.
     Man {
-        /// Which command.
+        /// Which command, as in `pause` or `"plugin swap"`.
         command: Option<String>,
     },
     #[command(hide = true)]
@@ -230,6 +233,38 @@ pub(crate) struct Steer {
     #[arg(long, env = "WAVEGATE_REASON")]
     pub(crate) reason: String,
     /// Only says whether the request would be taken.
+    #[arg(long, env = "WAVEGATE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// Lets another component take the part of the strategy or of a gate in a rollout that goes on.
+    ///
+    /// It passes the checks of a start. Questions to the component before are void, and so are the
+    /// verdicts of a gate; its state is dropped unless the new one declares the same name and
+    /// state version. Nothing else of the rollout changes.
+    Swap(SwapPlugin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SwapPlugin {
+    /// Id of the rollout, or the beginning of one.
+    pub(crate) rollout: String,
+    /// The part and the component: a file, if it has a `/` or ends in `.wasm`, or a shipped plugin.
+    #[arg(value_name = "strategy=REF|gate/NAME=REF")]
+    pub(crate) part: String,
+    /// The component must have this digest.
+    #[arg(long, env = "WAVEGATE_DIGEST", value_name = "sha256:…")]
+    pub(crate) digest: Option<String>,
+    /// Its configuration, as YAML or JSON; that of the component before if none is given.
+    #[arg(long, env = "WAVEGATE_CONFIG", value_name = "FILE|-")]
+    pub(crate) config: Option<PathBuf>,
+    /// Why; it is kept in the history. Only a dry run needs none.
+    #[arg(long, env = "WAVEGATE_REASON")]
+    pub(crate) reason: Option<String>,
+    /// Changes nothing: asks the component what this rollout has asked the one before, with the
+    /// evidence that was recorded, and shows where it answers otherwise.
     #[arg(long, env = "WAVEGATE_DRY_RUN")]
     pub(crate) dry_run: bool,
 }

@@ -24,11 +24,12 @@ mod rehearse;
 mod report;
 mod requests;
 mod shipped;
+mod swap_text;
 mod words;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Plugin};
 use clap::Parser as _;
-use commands::{down, init, look, man, plan, quickstart, run, steer};
+use commands::{down, init, look, man, plan, plugin, quickstart, run, steer};
 use exit::{Exit, Failure, Result};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -99,6 +100,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
             steer::steer("rollback", Verb::Rollback, args, &state, format).await
         }
         Command::Close(args) => steer::steer("close", Verb::Close, args, &state, format).await,
+        Command::Plugin(Plugin::Swap(args)) => plugin::swap(args, &state, format).await,
         Command::Schema(args) => man::schema(&args, format),
         Command::Completions { shell } => Ok(man::completions(shell)),
         Command::Man { command } => man::man(command.as_deref()),

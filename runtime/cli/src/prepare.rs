@@ -7,13 +7,16 @@ use crate::host::{Host, LOCAL};
 use crate::output;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use wavegate_conductor::swap::tag;
 use wavegate_documents::{Colour, Diagnostics, Documents, Location, ResolvedRollout, Severity};
 use wavegate_driver_local::artifact::{Artifact, Connection};
 use wavegate_engine::{Capabilities, Pins, Spec};
 use wavegate_model::plugin::{PluginKind, ReleaseId, SiteSummary, Stage};
 use wavegate_model::policy::{GateUse, PluginRef};
 use wavegate_model::source::{Auth, SecretRef, SourceKind};
-use wavegate_model::{Cluster, ClusterName, GateName, RolloutId, SourceSpec, Unavailable};
+use wavegate_model::{
+    Cluster, ClusterName, GateName, RolloutId, SourceName, SourceSpec, Unavailable,
+};
 use wavegate_ports::clock::Clock as _;
 use wavegate_ports::plugins::{Answer, CallEnd, LoadedPlugin, PluginCall, Plugins, Question};
 
@@ -209,6 +212,11 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
                 .iter()
                 .map(|(name, plugin)| (name.clone(), plugin.digest.clone()))
                 .collect(),
+            strategy_state: Some(tag(&strategy.about)),
+            gate_states: gates
+                .iter()
+                .map(|(name, plugin)| (name.clone(), tag(&plugin.about)))
+                .collect(),
         },
     };
     Ok(Prepared {
@@ -281,7 +289,7 @@ fn slots(
             gate.name.clone(),
             slot.name.clone(),
         );
-        let Some(source) = gate.slots.get(&slot.name) else {
+        if !gate.slots.contains_key(&slot.name) {
             let message = format!(
                 "gate `{}` needs a source for its slot `{}` ({})",
                 gate.name, slot.name, slot.text
@@ -295,10 +303,17 @@ fn slots(
                 message,
                 Some(hint),
             ))));
-        };
-        let Some(spec) = resolved.sources.iter().find(|spec| spec.name == *source) else {
-            continue;
-        };
+        }
+    }
+    // A gate can ask every slot that is bound, also one that it does not declare.
+    gate.slots
+        .values()
+        .try_for_each(|source| granted(resolved, source, plugin))
+}
+
+/// The owner of a source lists the policy and the component.
+fn granted(resolved: &ResolvedRollout, source: &SourceName, plugin: &LoadedPlugin) -> Result<()> {
+    if let Some(spec) = resolved.sources.iter().find(|spec| spec.name == *source) {
         let policy = spec.policies.allows(&resolved.policy.name);
         if !policy || !spec.plugins.allows(&plugin.digest) {
             let what = if policy {

@@ -4,7 +4,7 @@ use crate::host::StateDir;
 use crate::output::{self, BAD, Format, GOOD, JSON_VERSION, STRONG, paint};
 use crate::requests::{Requests, requests};
 use crate::words::plural;
-use crate::{follow, leftovers, words};
+use crate::{follow, leftovers, swap_text, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use wavegate_conductor::Outcome;
@@ -39,6 +39,8 @@ struct Report<'a> {
     exposed_nodes: u32,
     /// None where no front door answers.
     requests: Option<Requests>,
+    /// What decided and judged in the end.
+    plugins: BTreeMap<String, swap_text::JsonPart<'a>>,
 }
 
 /// A measurement that broke its limit.
@@ -129,6 +131,7 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
         unreachable: leftovers::unreachable(state),
         exposed_nodes: exposed(state),
         requests,
+        plugins: swap_text::parts(state),
     }
 }
 
@@ -216,6 +219,9 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
         line(&mut out, &paint(BAD, &text));
     }
     gates(state).iter().for_each(|text| line(&mut out, text));
+    for text in swap_text::swapped(state) {
+        line(&mut out, &format!("  swapped   {text}"));
+    }
     line(
         &mut out,
         &format!(

@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::output::{BAD, GOOD, paint};
+use crate::swap_text;
 use wavegate_engine::command::Change;
 use wavegate_engine::explain::measurement_text;
 use wavegate_engine::{End, Fact, State};
@@ -151,6 +152,22 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
             let style = if *end == End::Done { GOOD } else { BAD };
             paint(style, &format!("the rollout has ended: {end}"))
         }
+        Fact::PluginSwapped {
+            part,
+            from,
+            to,
+            memory,
+            actor,
+            reason,
+        } => format!(
+            "{actor} swapped {part}: {} -> {} {} {}, its state is {}{}",
+            from.text().short(),
+            to.writes.plugin,
+            to.version,
+            to.digest.text().short(),
+            swap_text::memory_word(*memory),
+            because(reason)
+        ),
         Fact::Resumed { .. }
         | Fact::Claimed { .. }
         | Fact::Observed { .. }
@@ -195,7 +212,7 @@ fn version(release: &Digest, cluster: &ClusterName, state: &State) -> String {
     }
 }
 
-fn because(reason: &str) -> String {
+pub(crate) fn because(reason: &str) -> String {
     if reason.is_empty() {
         String::new()
     } else {

@@ -150,7 +150,8 @@ pub(crate) fn gate(
     });
 }
 
-fn scope(call: &GateCall) -> EvidenceScope {
+/// What the questions of an evaluation are about.
+pub fn scope(call: &GateCall) -> EvidenceScope {
     let clusters = call.updated.iter().chain(&call.untouched);
     EvidenceScope {
         now: call.now,

@@ -2,12 +2,12 @@
 
 use crate::record::{STEP, StepRecord, read_story, record};
 use crate::watch::{self, Attention, Refused};
-use crate::{Event, OnHold, Options, Outcome, Ports, RunError, consult, effects};
+use crate::{Event, OnHold, Options, Outcome, Ports, RunError, consult, effects, swap};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch as signal};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::explain;
 use wavegate_engine::input::Request;
@@ -251,6 +251,9 @@ struct Turns {
     events: mpsc::UnboundedSender<Event>,
     ready: Vec<Durable<Command>>,
     inbox_seen: u64,
+    /// A swap from the inbox whose component is being looked at. Requests behind it wait: they
+    /// are taken in their order.
+    swap: Option<JoinHandle<Request>>,
 }
 
 impl Turns {
@@ -318,6 +321,7 @@ impl Turns {
             events,
             ready: Vec::new(),
             inbox_seen,
+            swap: None,
         };
         if let Some((now, step, spec)) = begun {
             let input = Input::Request(Request {
@@ -385,6 +389,10 @@ impl Turns {
         if records.is_empty() {
             return Ok(());
         }
+        let swaps = told.iter().any(|(_, facts)| facts.iter().any(is_swap));
+        if swaps {
+            (self.options.crash_point)("swap:before-commit");
+        }
         (self.options.crash_point)("turn:before-commit");
         let batch = Batch {
             rollout: self.rollout.clone(),
@@ -398,6 +406,9 @@ impl Turns {
             source,
         })?;
         (self.options.crash_point)("turn:after-commit");
+        if swaps {
+            (self.options.crash_point)("swap:after-commit");
+        }
         self.ready.extend(free);
         for (at, facts) in told {
             self.attend(&facts);
@@ -504,6 +515,19 @@ impl Turns {
 
     /// Requests that other processes left, as inputs.
     async fn inbox(&mut self) -> Result<Vec<Arrival>, RunError> {
+        let mut arrivals = Vec::new();
+        if let Some(swap) = &mut self.swap {
+            if !swap.is_finished() {
+                return Ok(arrivals);
+            }
+            match swap.await {
+                Ok(request) => arrivals.push(Arrival::input(Input::Request(request))),
+                Err(error) => {
+                    tracing::warn!(%error, "looking at a component that is to be swapped in failed")
+                }
+            }
+            self.swap = None;
+        }
         let rows = self
             .ports
             .journal
@@ -513,7 +537,6 @@ impl Turns {
             rollout: self.rollout.clone(),
             source,
         })?;
-        let mut arrivals = Vec::new();
         for row in rows {
             self.inbox_seen = self.inbox_seen.max(row.id);
             match serde_json::from_str::<Verb>(&row.request) {
@@ -524,6 +547,10 @@ impl Turns {
                         reason: row.reason,
                         inbox: Some(row.id),
                     };
+                    if matches!(request.verb, Verb::Swap(_)) {
+                        self.swap = Some(self.look_again(request));
+                        break;
+                    }
                     arrivals.push(Arrival::input(Input::Request(request)));
                 }
                 Err(error) => {
@@ -532,6 +559,22 @@ impl Turns {
             }
         }
         Ok(arrivals)
+    }
+
+    /// Looks at the component of a swap in a task of its own: loading one may take seconds.
+    fn look_again(&self, request: Request) -> JoinHandle<Request> {
+        let plugins = Arc::clone(&self.ports.plugins);
+        let spec = self.engine.state().spec.clone();
+        tokio::spawn(async move {
+            let Verb::Swap(swap) = request.verb else {
+                return request;
+            };
+            let swap = swap::look_again(&*plugins, &spec, *swap).await;
+            Request {
+                verb: Verb::Swap(Box::new(swap)),
+                ..request
+            }
+        })
     }
 
     /// Ends a rollout that may not touch its clusters.
@@ -549,6 +592,10 @@ impl Turns {
         }
         Ok(())
     }
+}
+
+fn is_swap(fact: &Fact) -> bool {
+    matches!(fact, Fact::PluginSwapped { .. })
 }
 
 fn is_active(phase: SitePhase) -> bool {

@@ -10,6 +10,7 @@
 //! **Start at** [`Documents::load`] and [`Documents::resolve`]; the fields of each kind are in
 //! `shapes`, their readers in `kinds`, every default with its reason in `defaults`.
 
+mod configuration;
 mod defaults;
 mod diagnostic;
 mod documents;
@@ -30,6 +31,7 @@ mod suggest;
 mod values;
 pub mod windows;
 
+pub use configuration::Configuration;
 pub use diagnostic::{Code, Colour, Diagnostic, Diagnostics, Severity};
 pub use documents::Documents;
 pub use mapping::Location;

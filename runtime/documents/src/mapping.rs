@@ -10,7 +10,7 @@ use wavegate_model::plugin::Problem;
 use wavegate_model::{ClusterName, GateName, PolicyName, SlotName, SourceName};
 
 /// Problems of one plugin that are shown: it is not the host's text.
-const PROBLEMS_MAX: usize = 20;
+pub(crate) const PROBLEMS_MAX: usize = 20;
 
 /// Something in a document that others than this crate check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Documents {
     }
 }
 
-fn mapped(config: &ConfigSpot, pointer: &str, message: String) -> Diagnostic {
+pub(crate) fn mapped(config: &ConfigSpot, pointer: &str, message: String) -> Diagnostic {
     let problem = Diagnostic::error(Code::Config, message);
     let Some(root) = &config.node else {
         let label = format!("no `{}` is written here; it is `{{}}`", config.what);

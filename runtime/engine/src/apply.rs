@@ -6,6 +6,7 @@ mod commands;
 mod gates;
 mod sites;
 mod steering;
+mod swap;
 
 use crate::fact::Fact;
 use crate::spec::Spec;
@@ -13,6 +14,7 @@ use crate::state::{
     Asked, Clock, ClusterState, Retry, RolloutPhase, Shut, SitePhase, SiteState, State, Step,
     WavePhase, WaveState,
 };
+use crate::swap::Swapped;
 use alloc::collections::{BTreeMap, BTreeSet};
 use clusters::{observed, returned};
 use commands::{command_issued, confirmed, refused, take_command};
@@ -22,6 +24,7 @@ use sites::{
     wave_soak_started,
 };
 use steering::{approved, continued, resumed};
+use swap::swapped;
 use wavegate_model::plugin::Completed;
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, DurationMs, Seen, SiteName, Timestamp,
@@ -83,6 +86,7 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
         limit_since: DurationMs::ZERO,
         failed_sites: 0,
         inbox: 0,
+        swaps: BTreeMap::new(),
     }
 }
 /// Changes the state by one fact.
@@ -236,6 +240,24 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             };
         }
         Fact::Finished { end } => state.phase = RolloutPhase::Finished(*end),
+        Fact::PluginSwapped {
+            part,
+            from,
+            to,
+            memory,
+            actor,
+            reason,
+        } => {
+            let swap = Swapped {
+                from: from.clone(),
+                to: (**to).clone(),
+                memory: *memory,
+                actor: actor.clone(),
+                reason: reason.clone(),
+                at,
+            };
+            swapped(state, part, swap, active);
+        }
     }
     state.clock.settle(at, &state.phase);
 }

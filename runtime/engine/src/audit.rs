@@ -6,6 +6,7 @@
 
 mod book;
 mod commands;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod violation;
@@ -42,7 +43,9 @@ impl Auditor {
     /// The invariant that it breaks. What the auditor says of later facts is then of no use.
     pub fn observe(&mut self, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         check(&self.book, at, fact)?;
+        self.book.check_component(fact)?;
         self.note(at, fact);
+        self.book.note_component(fact);
         self.book.keep_time(at);
         Ok(())
     }
@@ -211,6 +214,7 @@ impl Auditor {
             | Fact::WaitEnded { .. }
             | Fact::RequestRefused { .. }
             | Fact::EndAsked { .. }
+            | Fact::PluginSwapped { .. }
             | Fact::InboxTaken { .. } => {}
         }
     }

@@ -252,7 +252,8 @@ impl Engine {
             | Fact::Approved { .. }
             | Fact::Held { .. }
             | Fact::Stopped { .. }
-            | Fact::Finished { .. } => self.touch_all(),
+            | Fact::Finished { .. }
+            | Fact::PluginSwapped { .. } => self.touch_all(),
             Fact::AnswerDiscarded { .. }
             | Fact::RequestRefused { .. }
             | Fact::EndAsked { .. }

@@ -4,14 +4,15 @@ use crate::command::Effect;
 use crate::input::CommandResult;
 use crate::spec::Spec;
 use crate::state::GateKey;
+use crate::swap::{Component, Memory, Part};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Measurement, Outcome};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Release, Seen, SiteName,
-    Split, Timestamp, Unavailable, WaveName,
+    ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Release, Seen,
+    SiteName, Split, Timestamp, Unavailable, WaveName,
 };
 
 /// A fact. Journals are made of these: variants and fields are added, never changed.
@@ -172,6 +173,16 @@ pub enum Fact {
     },
     /// The rollout ended.
     Finished { end: End },
+    /// Another component takes a part of the policy; what the one before was asked and said is
+    /// void.
+    PluginSwapped {
+        part: Part,
+        from: Digest,
+        to: Box<Component>,
+        memory: Memory,
+        actor: String,
+        reason: String,
+    },
 }
 
 /// Why a site failed.

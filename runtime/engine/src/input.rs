@@ -1,6 +1,7 @@
 //! What arrives.
 
 use crate::spec::Spec;
+use crate::swap::Swap;
 use alloc::boxed::Box;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub enum Verb {
     Rollback,
     /// Close although touched clusters are unreachable.
     Close,
+    /// Let another component take a part of the policy.
+    Swap(Box<Swap>),
 }
 
 /// What is approved.

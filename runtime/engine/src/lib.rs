@@ -32,6 +32,7 @@ pub mod site;
 pub mod soak;
 pub mod spec;
 pub mod state;
+pub mod swap;
 pub mod traffic;
 pub mod waiting;
 pub mod wave;

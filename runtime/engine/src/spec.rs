@@ -1,5 +1,6 @@
 //! What a rollout is, fixed at its start.
 
+use crate::swap::StateTag;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -53,4 +54,10 @@ pub struct Pins {
     pub strategy_name: String,
     /// The gates, by their names in the policy.
     pub gates: BTreeMap<GateName, Digest>,
+    /// Who can read the strategy's state; old journals do not say, and then nobody can.
+    #[serde(default)]
+    pub strategy_state: Option<StateTag>,
+    /// Who can read the states of the gates.
+    #[serde(default)]
+    pub gate_states: BTreeMap<GateName, StateTag>,
 }

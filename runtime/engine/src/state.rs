@@ -5,6 +5,7 @@ mod gates;
 use crate::command::Effect;
 use crate::fact::{End, FailReason, HoldReason, StopReason};
 use crate::spec::Spec;
+use crate::swap::{Part, Swapped};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -20,7 +21,7 @@ use wavegate_model::{
 /// A rollout as all facts so far make it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// What the rollout is; fixed.
+    /// What the rollout is; fixed, but for plugins that were swapped.
     pub spec: Spec,
     /// Where it is.
     pub phase: RolloutPhase,
@@ -50,6 +51,8 @@ pub struct State {
     pub failed_sites: u32,
     /// The last row of the inbox that was taken.
     pub inbox: u64,
+    /// Parts that another component has taken since the start.
+    pub swaps: BTreeMap<Part, Swapped>,
 }
 
 /// Where a rollout is.

@@ -6,6 +6,7 @@ use crate::exit::{Exit, Result};
 use crate::follow;
 use crate::host::StateDir;
 use crate::output::{self, DIM, Format, JSON_VERSION, STRONG, paint};
+use crate::swap_text;
 use crate::words;
 use std::collections::BTreeMap;
 use wavegate_conductor::{Story, read_story};
@@ -25,6 +26,7 @@ struct JsonStatus<'a> {
     service: &'a str,
     release: &'a str,
     strategy: &'a str,
+    plugins: BTreeMap<String, swap_text::JsonPart<'a>>,
     phase: String,
     held: Option<String>,
     paused: bool,
@@ -144,6 +146,9 @@ fn print_status(state: &State) {
         utc(state.clock.started),
         utc(state.clock.last)
     ));
+    for line in swap_text::swapped(state) {
+        output::data(&format!("  swapped  {line}"));
+    }
     for (index, (plan, wave)) in spec.plan.waves.iter().zip(&state.waves).enumerate() {
         output::data(&format!(
             "  wave {}: {:?}; {} of {} sites finished, {} in flight",
@@ -209,6 +214,7 @@ fn json_status(state: &State) -> JsonStatus<'_> {
         service: spec.service.as_str(),
         release: &spec.release.version,
         strategy: &spec.pins.strategy_name,
+        plugins: swap_text::parts(state),
         phase: phase(state),
         held: state.held.as_ref().map(ToString::to_string),
         paused: state.clock.paused,
@@ -273,6 +279,9 @@ pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Re
         state.spec.rollout,
         phase(&state)
     ));
+    for line in swap_text::swapped(&state) {
+        output::data(&format!("  {line}"));
+    }
     let waiting = explain(&state, now);
     print_waiting(&waiting);
     for (name, site) in &state.sites {

@@ -1,6 +1,7 @@
 //! What the auditor remembers. Written from the facts, by code of its own.
 
 use super::Violation;
+use super::swap::Components;
 use crate::fact::End;
 use crate::spec::Spec;
 use crate::state::GateKey;
@@ -133,6 +134,7 @@ pub(super) struct Book {
     pub(super) held: bool,
     pub(super) stopping: Option<BTreeSet<SiteName>>,
     pub(super) end: Option<End>,
+    pub(super) components: Components,
 }
 
 /// A count of a total, or a share of it; `up` says which way halves go.
@@ -188,6 +190,7 @@ impl Book {
             held: false,
             stopping: None,
             end: None,
+            components: Components::default(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! What the auditor can find, with operands.
 
 use crate::fact::End;
+use crate::swap::Part;
+use alloc::boxed::Box;
 use wavegate_model::plugin::Phase;
 use wavegate_model::{
-    ClusterName, CommandId, Digest, DurationMs, Epoch, GateName, Generation, SiteName, Timestamp,
-    WaveName,
+    ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Generation,
+    SiteName, SourceName, Timestamp, WaveName,
 };
 
 /// A fact that breaks an invariant.
@@ -184,4 +186,24 @@ pub enum Violation {
     /// Nothing follows the end.
     #[error("{what} after the end")]
     AfterEnd { what: &'static str },
+    /// Answers come from the component that has the part.
+    #[error(
+        "the answer to question {consultation} of the {part} is of a component that was swapped out"
+    )]
+    NotInForce {
+        part: Part,
+        consultation: ConsultationId,
+    },
+    /// Gates ask what they are granted.
+    #[error(
+        "gate {gate} can ask source {source_name}, which is not granted to component {component}"
+    )]
+    NotGranted {
+        gate: GateName,
+        source_name: SourceName,
+        component: Box<Digest>,
+    },
+    /// Plugins read their own state.
+    #[error("the {part} keeps a state that another plugin, or another version of it, wrote")]
+    ForeignState { part: Part },
 }

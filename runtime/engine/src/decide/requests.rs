@@ -4,6 +4,7 @@ use crate::fact::{End, Fact};
 use crate::failure;
 use crate::input::{Approval, Request, Verb};
 use crate::state::{self, RolloutPhase, SitePhase, State, WavePhase};
+use crate::swap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::Timestamp;
@@ -58,6 +59,10 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
         }
         Verb::Rollback if goes_back_already(state) => refuse("rollback", "it goes back already"),
         Verb::Rollback => alloc::vec![failure::requested(state, &actor, &reason)],
+        Verb::Swap(swap) => match swap::refusal(state, swap) {
+            Some(why) => refuse("swap", &why),
+            None => alloc::vec![swap::fact(state, swap, actor, reason)],
+        },
         Verb::Close => {
             let lost = state
                 .clusters
@@ -103,6 +108,7 @@ pub(super) fn verb_name(verb: &Verb) -> &'static str {
         Verb::Abort => "abort",
         Verb::Rollback => "rollback",
         Verb::Close => "close",
+        Verb::Swap(_) => "swap",
     }
 }
 

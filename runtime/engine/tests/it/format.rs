@@ -99,6 +99,19 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
             format!("stopped: {reason}; to go back: {}", sites.join(" "))
         }
         Fact::Finished { end } => format!("finished: {end}"),
+        Fact::PluginSwapped {
+            part,
+            from,
+            to,
+            memory,
+            actor,
+            ..
+        } => format!(
+            "{actor} swapped the {part}: {} -> {}, state {memory:?}",
+            from.text().short(),
+            to.digest.text().short()
+        )
+        .to_lowercase(),
     })
 }
 

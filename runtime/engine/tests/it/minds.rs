@@ -86,9 +86,10 @@ fn part(view: &SiteView, permille: u32) -> Proposal {
 }
 
 fn all_new(view: &SiteView) -> bool {
+    let only_new = |c: &ClusterView| c.baseline_ready + c.baseline_unready == 0;
     view.clusters
         .iter()
-        .all(|c| c.new_ready >= c.desired && c.baseline_permille == 0)
+        .all(|c| c.new_ready >= c.desired && c.baseline_permille == 0 && only_new(c))
 }
 
 fn staged(stages: &[u32], view: &SiteView, step: u8) -> Outcome {

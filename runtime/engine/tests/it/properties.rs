@@ -207,8 +207,35 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
     scenario
 }
 
+/// Another component takes a part, or the one that has it already.
+fn swap(world: &mut World, rng: &mut Rng) {
+    let strategies = [
+        Strategy::OneAtATime,
+        Strategy::Staged(vec![250, 1000]),
+        Strategy::Hostile,
+        Strategy::Switch,
+    ];
+    let minds = [GateMind::Pass, GateMind::Hold, GateMind::Moody];
+    swap_for(world, rng, &strategies, &minds);
+}
+
+/// A part is taken by one of these.
+fn swap_for(world: &mut World, rng: &mut Rng, strategies: &[Strategy], minds: &[GateMind]) {
+    let (n, version) = (one_of(rng, &[110, 111, 112]), one_of(rng, &[1, 1, 2]));
+    let gates: Vec<_> = world.scenario.minds.keys().cloned().collect();
+    if gates.is_empty() || rng.percent(50) {
+        return world.swap_strategy(one_of(rng, strategies), n, version);
+    }
+    let gate = one_of(rng, &gates);
+    let mind = one_of(rng, minds);
+    world.swap_gate(gate, mind, n, version);
+}
+
 /// Something that happens to a rollout from outside.
 fn disturb(world: &mut World, rng: &mut Rng) {
+    if rng.percent(12) {
+        return swap(world, rng);
+    }
     let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
     let name = one_of(rng, &names);
     match rng.below(16) {
@@ -337,6 +364,11 @@ fn a_healthy_rollout_is_done_in_bounded_time() {
                 if !world.finished() && rng.percent(30) {
                     let down = rng.below(20_000);
                     world.restart(InFlight::ByChance, down);
+                }
+                // Without stamps a split that nobody confirmed stays unknown when another one is
+                // wanted next, and a person is asked.
+                if !world.finished() && world.scenario.stamps && rng.percent(20) {
+                    swap_for(&mut world, &mut rng, &strategies, &[GateMind::Pass]);
                 }
             }
             let nodes: u64 = world.scenario.clusters().map(|c| u64::from(c.nodes)).sum();

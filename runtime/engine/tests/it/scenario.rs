@@ -2,6 +2,7 @@
 
 use crate::minds::{GateMind, Strategy};
 use std::collections::{BTreeMap, BTreeSet};
+use wavegate_engine::swap::{Component, Part, StateTag, Swap};
 use wavegate_engine::{Capabilities, Pins, Spec};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plan::{PlannedCluster, PlannedSite, PlannedWave};
@@ -88,6 +89,14 @@ pub(crate) struct Scenario {
 
 pub(crate) fn digest(n: u8) -> Digest {
     Digest::from_sha256(&[n; 32])
+}
+
+/// A plugin of the stories that writes this version of its state.
+pub(crate) fn tag(version: u32) -> StateTag {
+    StateTag {
+        plugin: "story".to_string(),
+        version,
+    }
 }
 
 /// The new release.
@@ -199,9 +208,34 @@ impl Scenario {
             pins: Pins {
                 strategy: digest(100),
                 strategy_name: "story".to_string(),
-                gates: BTreeMap::new(),
+                gates: self
+                    .gates
+                    .iter()
+                    .map(|gate| (gate.name.clone(), digest(101)))
+                    .collect(),
+                strategy_state: Some(tag(1)),
+                gate_states: self
+                    .gates
+                    .iter()
+                    .map(|gate| (gate.name.clone(), tag(1)))
+                    .collect(),
             },
         }
+    }
+}
+
+/// Component number `n` for a part.
+pub(crate) fn swap(part: Part, n: u8, version: u32) -> Swap {
+    Swap {
+        part,
+        to: Component {
+            plugin: PluginRef::File(format!("{n}.wasm")),
+            digest: digest(n),
+            version: "1.1".to_string(),
+            writes: tag(version),
+            config: "{}".to_string(),
+        },
+        obstacle: None,
     }
 }
 

@@ -122,15 +122,7 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
         "traffic" => scenario.splits = line.words[1] == "split",
         "stamps" => scenario.stamps = line.words[1] == "on",
         "irreversible" => scenario.reversal = Reversal::Irreversible,
-        "strategy" => {
-            scenario.strategy = match line.words[1] {
-                "one-at-a-time" => Strategy::OneAtATime,
-                "switch" => Strategy::Switch,
-                "up-down-up" => Strategy::UpDownUp,
-                "staged" => Strategy::Staged(line.list("at").into_iter().map(number).collect()),
-                other => panic!("unknown strategy {other}"),
-            }
-        }
+        "strategy" => scenario.strategy = strategy(line, line.words[1]),
         "gate" => gate(scenario, line),
         "failure" => {
             if let Some(amount) = line.amount("tolerate") {
@@ -182,6 +174,37 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
             .bad_old
             .extend(line.words[1..].iter().map(|n| (*n).into())),
         other => panic!("unknown line `{other}`"),
+    }
+}
+
+fn strategy(line: &Line<'_>, name: &str) -> Strategy {
+    match name {
+        "one-at-a-time" => Strategy::OneAtATime,
+        "switch" => Strategy::Switch,
+        "up-down-up" => Strategy::UpDownUp,
+        "staged" => Strategy::Staged(line.list("at").into_iter().map(number).collect()),
+        other => panic!("unknown strategy {other}"),
+    }
+}
+
+/// `swap strategy NAME as=N state=V`, `swap gate NAME MIND as=N state=V`.
+fn swap(world: &mut World, line: &Line<'_>) {
+    let count = |key: &str, unless| line.args.get(key).map_or(unless, |n| number(n));
+    let n = u8::try_from(count("as", 110)).expect("components have small numbers");
+    let version = count("state", 1);
+    let tail = Line {
+        words: line.words[1..].to_vec(),
+        args: line.args.clone(),
+    };
+    match tail.words[0] {
+        "strategy" => {
+            let next = strategy(&tail, tail.words[1]);
+            world.swap_strategy(next, n, version);
+        }
+        _ => {
+            let next = mind(&tail);
+            world.swap_gate(tail.words[1].into(), next, n, version);
+        }
     }
 }
 
@@ -305,6 +328,13 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
                 args: line.args.clone(),
             };
             world.scenario.minds.insert(name.into(), mind(&tail));
+        }
+        "swap" => {
+            let tail = Line {
+                words: words.to_vec(),
+                args: line.args.clone(),
+            };
+            swap(world, &tail);
         }
         "explain" => {
             let state = world.engine.state();

@@ -1,6 +1,7 @@
 //! The modelled world: clusters in memory, virtual time, commands that are carried out late,
 //! twice or not at all, and a host that can stop at any record.
 
+use crate::minds::{GateMind, Strategy};
 use crate::rng::Rng;
 use crate::scenario::{self, Scenario};
 use std::collections::BTreeMap;
@@ -8,14 +9,15 @@ use std::io::Write as _;
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::command::{Change, NodesChange};
 use wavegate_engine::input::CommandResult;
+use wavegate_engine::swap::Part;
 use wavegate_engine::{
     Answer, Command, Effect, Engine, Fact, Input, Observation, Request, Step, Verb, explain,
 };
 use wavegate_model::observation::Stamp;
 use wavegate_model::release::Reversal;
 use wavegate_model::{
-    ClusterName, ClusterObservation, CommandId, Digest, DurationMs, Epoch, Generation, NodeCounts,
-    Permille, Timestamp,
+    ClusterName, ClusterObservation, CommandId, Digest, DurationMs, Epoch, GateName, Generation,
+    NodeCounts, Permille, Timestamp,
 };
 
 pub(crate) use crate::scenario::START;
@@ -164,6 +166,31 @@ impl World {
             reason: "as told".to_string(),
             inbox: None,
         }));
+    }
+
+    /// A person swaps the strategy for component number `n`, whose state has this version.
+    pub(crate) fn swap_strategy(&mut self, next: Strategy, n: u8, version: u32) {
+        let before = std::mem::replace(&mut self.scenario.strategy, next);
+        if !self.swap(Part::Strategy, n, version) {
+            self.scenario.strategy = before;
+        }
+    }
+
+    /// The same for a gate.
+    pub(crate) fn swap_gate(&mut self, gate: GateName, next: GateMind, n: u8, version: u32) {
+        let before = self.scenario.minds.insert(gate.clone(), next);
+        if !self.swap(Part::Gate(gate.clone()), n, version)
+            && let Some(before) = before
+        {
+            self.scenario.minds.insert(gate, before);
+        }
+    }
+
+    fn swap(&mut self, part: Part, n: u8, version: u32) -> bool {
+        let known = self.facts.len();
+        self.request(Verb::Swap(Box::new(scenario::swap(part, n, version))));
+        let taken = |(_, fact): &(Timestamp, Fact)| matches!(fact, Fact::PluginSwapped { .. });
+        self.facts[known..].iter().any(taken)
     }
 
     /// The host stops, and a new one folds the facts after `down`.

@@ -115,6 +115,8 @@ pub(super) fn spec() -> Spec {
             strategy: digest(9),
             strategy_name: String::new(),
             gates: BTreeMap::new(),
+            strategy_state: None,
+            gate_states: BTreeMap::new(),
         },
     }
 }
