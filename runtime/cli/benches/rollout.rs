@@ -194,6 +194,7 @@ fn spec(strategy: Digest) -> Spec {
                 site_soak: DurationMs::ZERO,
                 soak: DurationMs::ZERO,
                 approval: None,
+                origin: Default::default(),
                 after: Vec::new(),
             }],
             excluded: Vec::new(),
@@ -205,6 +206,7 @@ fn spec(strategy: Digest) -> Spec {
             surges: false,
         },
         windows: Windows::default(),
+        origin: None,
         pins: Pins {
             strategy,
             strategy_name: "canary".to_owned(),
@@ -240,7 +242,10 @@ fn policy() -> Policy {
         membership: Membership {
             unreachable_after: DurationMs::secs(60),
             unreachable: OnUnreachable::Wait,
+            added: Default::default(),
+            removed: Default::default(),
         },
+        when_busy: Default::default(),
         windows: WindowRules::default(),
         strategy: StrategyUse {
             plugin: PluginRef::Shipped("canary".to_owned()),

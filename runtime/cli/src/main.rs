@@ -8,6 +8,7 @@
 //! **Start at** [`dispatch`]; each command is a function in `commands`.
 
 mod args;
+mod busy;
 mod clock;
 mod commands;
 mod crash;
@@ -16,6 +17,7 @@ mod exit;
 mod follow;
 mod host;
 mod leftovers;
+mod membership;
 mod output;
 mod plan_text;
 mod preflight;

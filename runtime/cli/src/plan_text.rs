@@ -8,7 +8,8 @@ use crate::words::plural;
 use std::collections::BTreeMap;
 use wavegate_model::plugin::{Phase, Stage};
 use wavegate_model::policy::{
-    EndState, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
+    EndState, GateUse, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef,
+    TimeLimit, WhenBusy,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::{Amount, ClusterName, DurationMs, PlannedSite, PlannedWave};
@@ -424,6 +425,39 @@ impl Page<'_> {
             membership.unreachable_after
         );
         self.row("lost", &text);
+        // What is said here only when the policy says it: a plan that stays is what people expect.
+        let added = match membership.added {
+            OnAdded::Ignore => None,
+            OnAdded::Append => Some(
+                "comes into the wave that selects it, or into a last wave once that has begun to soak",
+            ),
+            OnAdded::OwnWave => Some("comes into a last wave after all others"),
+        };
+        let removed = match membership.removed {
+            OnRemoved::Skip => None,
+            OnRemoved::Hold => Some("is let go as it stands, and the rollout holds"),
+            OnRemoved::Fail => Some("fails its site"),
+        };
+        if let Some(added) = added {
+            let text = format!("a cluster that comes into the fleet while it runs {added}");
+            self.row("added", &text);
+        }
+        if let Some(removed) = removed {
+            let text =
+                format!("a cluster that leaves the fleet after its site has begun {removed}");
+            self.row("removed", &text);
+        }
+        let busy = match self.prepared.spec.policy.when_busy {
+            WhenBusy::Refuse => None,
+            WhenBusy::Queue => Some("waits until they have ended"),
+            WhenBusy::Supersede => {
+                Some("makes them go back where they are not done, and waits until they have ended")
+            }
+        };
+        if let Some(busy) = busy {
+            let text = format!("while other rollouts are at work in its clusters it {busy}");
+            self.row("busy", &text);
+        }
     }
 }
 

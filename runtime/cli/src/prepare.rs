@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use wavegate_documents::{Colour, Diagnostics, Documents, Location, ResolvedRollout, Severity};
 use wavegate_driver_local::artifact::{Artifact, Connection};
-use wavegate_engine::{Capabilities, Pins, Spec};
+use wavegate_engine::{Capabilities, Origin, Pins, Spec};
 use wavegate_model::plugin::{PluginKind, ReleaseId, SiteSummary, Stage};
 use wavegate_model::policy::{GateUse, PluginRef};
 use wavegate_model::source::{Auth, SecretRef, SourceKind};
@@ -201,6 +201,7 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
         clusters: resolved.clusters.clone(),
         sources: resolved.sources.clone(),
         windows,
+        origin: origin(documents, name),
         capabilities: capabilities(host, &resolved)?,
         pins: Pins {
             strategy: strategy.digest.clone(),
@@ -216,6 +217,16 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
         resolved,
         strategy,
         gates,
+    })
+}
+
+/// The files that were read; none if one of them has a path that cannot be written down.
+fn origin(documents: &Documents, name: &str) -> Option<Origin> {
+    let absolute = |path: &PathBuf| Some(std::path::absolute(path).ok()?.to_str()?.to_owned());
+    let files: Option<Vec<String>> = documents.paths().iter().map(absolute).collect();
+    Some(Origin {
+        files: files?,
+        rollout: name.to_owned(),
     })
 }
 
@@ -353,15 +364,7 @@ fn capabilities(host: &Host, resolved: &ResolvedRollout) -> Result<Capabilities>
 /// resume from anywhere means the same.
 pub(crate) fn make_absolute(resolved: &mut ResolvedRollout) -> Result<()> {
     for cluster in &mut resolved.clusters {
-        let mut connection: serde_json::Value = serde_json::from_str(&cluster.connection)?;
-        for key in ["dir", "frontDoorDir"] {
-            if let Some(value) = connection.get_mut(key)
-                && let Some(path) = value.as_str()
-            {
-                *value = absolute(&resolved.folders.fleet, path)?.into();
-            }
-        }
-        cluster.connection = connection.to_string();
+        connection_absolute(cluster, &resolved.folders.fleet)?;
     }
     for source in &mut resolved.sources {
         if let Some(folder) = resolved.folders.sources.get(&source.name) {
@@ -371,8 +374,22 @@ pub(crate) fn make_absolute(resolved: &mut ResolvedRollout) -> Result<()> {
     release_absolute(&mut resolved.release, &resolved.folders.release)
 }
 
+/// Folders of a cluster are named against the folder of its fleet's document.
+pub(crate) fn connection_absolute(cluster: &mut Cluster, folder: &Path) -> Result<()> {
+    let mut connection: serde_json::Value = serde_json::from_str(&cluster.connection)?;
+    for key in ["dir", "frontDoorDir"] {
+        if let Some(value) = connection.get_mut(key)
+            && let Some(path) = value.as_str()
+        {
+            *value = absolute(folder, path)?.into();
+        }
+    }
+    cluster.connection = connection.to_string();
+    Ok(())
+}
+
 /// Credentials and certificates are named against the folder of their source's document.
-fn source_absolute(source: &mut SourceSpec, folder: &Path) -> Result<()> {
+pub(crate) fn source_absolute(source: &mut SourceSpec, folder: &Path) -> Result<()> {
     let endpoint = match &mut source.kind {
         SourceKind::Probe => return Ok(()),
         SourceKind::Prometheus(prometheus) => &mut prometheus.endpoint,

@@ -17,6 +17,9 @@ use wavegate_model::{GateName, SiteName};
 /// Lines about what made sites fail, at most: a screen full.
 const BROKEN_MAX: usize = 20;
 
+/// Clusters that came or went, at most: the status lists more.
+const MEMBERS_MAX: usize = 30;
+
 /// The report of a rollout as JSON.
 #[derive(serde::Serialize)]
 struct Report<'a> {
@@ -35,6 +38,8 @@ struct Report<'a> {
     not_back: Vec<leftovers::NotBack<'a>>,
     /// Touched clusters that did not answer in the end.
     unreachable: Vec<&'a str>,
+    /// What became of clusters that came or went while it ran.
+    members: BTreeMap<&'a str, String>,
     /// Largest number of nodes on the new release at once, summed over sites.
     exposed_nodes: u32,
     /// None where no front door answers.
@@ -127,6 +132,11 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
             .collect(),
         not_back: leftovers::not_back(state),
         unreachable: leftovers::unreachable(state),
+        members: state
+            .members
+            .iter()
+            .map(|(name, outcome)| (name.as_str(), words::member(name, outcome)))
+            .collect(),
         exposed_nodes: exposed(state),
         requests,
     }
@@ -211,6 +221,10 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
                 sites.len() - 30
             ),
         );
+    }
+    for (name, outcome) in state.members.iter().take(MEMBERS_MAX) {
+        let text = words::member(name, outcome);
+        line(&mut out, &format!("  fleet     {text}"));
     }
     for text in leftovers::lines(state) {
         line(&mut out, &paint(BAD, &text));

@@ -4,9 +4,13 @@ use crate::clock;
 use crate::output::{BAD, GOOD, paint};
 use wavegate_engine::command::Change;
 use wavegate_engine::explain::measurement_text;
+use wavegate_engine::fact::{MemberChange, MemberOutcome};
 use wavegate_engine::{End, Fact, State};
 use wavegate_model::plugin::{Evaluation, Phase, Proposal, Subject, Verdict};
-use wavegate_model::{ClusterName, Digest, Share, Split};
+use wavegate_model::{ClusterName, Digest, Generation, Share, Split};
+
+/// Clusters of one change that a line names.
+const MEMBERS_MAX: usize = 5;
 
 /// `1 node`, `2 nodes`.
 pub(crate) fn plural(count: impl std::fmt::Display, thing: &str) -> String {
@@ -151,6 +155,27 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
             let style = if *end == End::Done { GOOD } else { BAD };
             paint(style, &format!("the rollout has ended: {end}"))
         }
+        Fact::Replanned {
+            plan,
+            changes,
+            actor,
+            reason,
+            ..
+        } => replanned(plan.generation, changes, actor, reason),
+        Fact::Queued { behind } if behind.is_empty() => {
+            "no other rollout is at work in its clusters".to_owned()
+        }
+        Fact::Queued { behind } => {
+            let behind: Vec<&str> = behind.keys().map(|rollout| rollout.as_str()).collect();
+            format!("it waits for other rollouts: {}", behind.join(", "))
+        }
+        Fact::DemandChanged { site, demand } => format!(
+            "site {site}: its traffic is carried by {} now",
+            plural(demand, "node")
+        ),
+        Fact::SiteReopened { site } => {
+            format!("site {site} has fewer nodes than it should have; it is decided again")
+        }
         Fact::Resumed { .. }
         | Fact::Claimed { .. }
         | Fact::Observed { .. }
@@ -166,6 +191,36 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
         | Fact::SiteSoaked { .. }
         | Fact::InboxTaken { .. } => return None,
     })
+}
+
+fn replanned(
+    generation: Generation,
+    changes: &[MemberChange],
+    actor: &str,
+    reason: &str,
+) -> String {
+    let mut text = format!("plan {generation}, by {actor}{}", because(reason));
+    for change in changes.iter().take(MEMBERS_MAX) {
+        text.push_str(&format!("; {}", member(&change.cluster, &change.outcome)));
+    }
+    if changes.len() > MEMBERS_MAX {
+        text.push_str(&format!("; and {} more", changes.len() - MEMBERS_MAX));
+    }
+    text
+}
+
+/// What became of a cluster that came or went.
+pub(crate) fn member(cluster: &ClusterName, outcome: &MemberOutcome) -> String {
+    match outcome {
+        MemberOutcome::Added { wave, .. } => format!("cluster {cluster} came into wave {wave}"),
+        MemberOutcome::LeftOut { why } => format!("cluster {cluster} is left out: {why}"),
+        MemberOutcome::Left => format!("cluster {cluster} left untouched"),
+        MemberOutcome::LetGo { was } => {
+            format!("cluster {cluster} left and was let go as it stood: {was}")
+        }
+        MemberOutcome::Kept => format!("cluster {cluster} left; its site goes back if it answers"),
+        MemberOutcome::Returned => format!("cluster {cluster} is in the fleet again"),
+    }
 }
 
 /// `25% on 2.0 in eu-1, 75% on 1.0 in eu-1`.

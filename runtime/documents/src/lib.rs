@@ -34,5 +34,5 @@ pub use diagnostic::{Code, Colour, Diagnostic, Diagnostics, Severity};
 pub use documents::Documents;
 pub use mapping::Location;
 pub use plan::Placement;
-pub use resolve::{Folders, ResolvedRollout};
+pub use resolve::{Folders, Reread, ResolvedRollout};
 pub use schema::{kinds, schema, schema_of_all};

@@ -4,6 +4,7 @@
 mod clusters;
 mod commands;
 mod gates;
+mod members;
 mod sites;
 mod steering;
 
@@ -18,11 +19,12 @@ use clusters::{observed, returned};
 use commands::{command_issued, confirmed, refused, take_command};
 use gates::{failed_again, gate_answered, gate_asked, gate_unavailable, new_evidence};
 use sites::{
-    completed, rollback_started, set_phase, site_started, soak_anew, strategy_answered, wait_ended,
-    wave_soak_started,
+    completed, reopen, rollback_started, set_phase, site_started, soak_anew, strategy_answered,
+    wait_ended, wave_soak_started,
 };
 use steering::{approved, continued, resumed};
 use wavegate_model::plugin::Completed;
+use wavegate_model::policy::WhenBusy;
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, DurationMs, Seen, SiteName, Timestamp,
 };
@@ -56,7 +58,7 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
             );
         }
     }
-    State {
+    let mut state = State {
         spec: spec.clone(),
         phase: RolloutPhase::Running,
         held: None,
@@ -65,6 +67,9 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
             last: at,
             // Whether they are open is told by a fact of the first step.
             window_change: (!spec.windows.closed.is_empty()).then_some(at),
+            // One that may wait for others begins once somebody has looked for them.
+            behind: (spec.policy.when_busy == WhenBusy::Refuse).then(BTreeMap::new),
+            still_since: (spec.policy.when_busy != WhenBusy::Refuse).then_some(at),
             ..Clock::default()
         },
         waves: spec
@@ -82,8 +87,12 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
         next_consultation: ConsultationId(1),
         limit_since: DurationMs::ZERO,
         failed_sites: 0,
+        sites_most: 0,
+        members: BTreeMap::new(),
         inbox: 0,
-    }
+    };
+    members::count_sites(&mut state);
+    state
 }
 /// Changes the state by one fact.
 pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
@@ -236,6 +245,18 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             };
         }
         Fact::Finished { end } => state.phase = RolloutPhase::Finished(*end),
+        Fact::Replanned {
+            plan,
+            clusters,
+            changes,
+            ..
+        } => members::replanned(state, plan, clusters, changes),
+        Fact::Queued { behind } => state.clock.behind = Some(behind.clone()),
+        Fact::DemandChanged { site, demand } => site_mut(state, site).demand = *demand,
+        Fact::SiteReopened { site } => {
+            set_phase(state, site, SitePhase::Updating);
+            reopen(state, site, active);
+        }
     }
     state.clock.settle(at, &state.phase);
 }

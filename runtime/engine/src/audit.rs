@@ -6,6 +6,7 @@
 
 mod book;
 mod commands;
+mod members;
 #[cfg(test)]
 mod tests;
 mod violation;
@@ -50,7 +51,10 @@ impl Auditor {
     fn note(&mut self, at: Timestamp, fact: &Fact) {
         let book = &mut self.book;
         match fact {
-            Fact::Started { .. } => book.started = at,
+            Fact::Started { .. } => {
+                book.started = at;
+                book.still = book.queued.then_some(at);
+            }
             Fact::Resumed { down } => {
                 if book.still.is_none() {
                     book.stopped_for = book.stopped_for.plus(*down);
@@ -97,6 +101,8 @@ impl Auditor {
                 let site = book.site_mut(site);
                 site.split = split.clone();
                 site.demand = *demand;
+                let shares = split.shares().iter();
+                site.carriers = shares.map(|share| share.cluster.clone()).collect();
                 site.wait = Wait::BeforeSite;
             }
             Fact::SiteSkipped { site, .. } => book.place(site, Place::Skipped),
@@ -139,6 +145,7 @@ impl Auditor {
                 for cluster in touched {
                     book.cluster_mut(&cluster).touched = true;
                 }
+                book.note_earlier_split(&effect.site);
                 let site = book.site_mut(&effect.site);
                 site.touched = true;
                 site.outstanding = Some(effect.id);
@@ -191,7 +198,7 @@ impl Auditor {
                 }
             }
             Fact::Held { .. } => book.held = true,
-            Fact::Stopped { sites, .. } => {
+            Fact::Stopped { reason, sites } => {
                 book.paused = false;
                 book.held = false;
                 for site in sites {
@@ -200,8 +207,16 @@ impl Auditor {
                     }
                 }
                 book.stopping = Some(sites.iter().cloned().collect());
+                book.makes_room = matches!(reason, StopReason::Superseded { .. });
             }
             Fact::Finished { end } => book.end = Some(*end),
+            Fact::Replanned { plan, changes, .. } => members::note(book, plan, changes),
+            Fact::Queued { behind } => book.queued = !behind.is_empty(),
+            Fact::DemandChanged { site, demand } => book.site_mut(site).demand = *demand,
+            Fact::SiteReopened { site } => {
+                book.place(site, Place::Updating);
+                book.site_mut(site).wait = Wait::Nothing;
+            }
             Fact::StrategyAsked { .. }
             | Fact::StrategyUnavailable { .. }
             | Fact::AnswerDiscarded { .. }
@@ -300,6 +315,14 @@ fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         Fact::SiteRolledBack { site } => rolled_back(book, site),
         Fact::Stopped { reason, sites } => stopped(book, reason, &sites.iter().collect()),
         Fact::Finished { end } => finished(book, *end),
+        Fact::SiteSkipped { site, .. } => members::skipped(book, site),
+        Fact::Replanned { plan, changes, .. } => members::replanned(book, plan, changes),
+        Fact::Queued { behind } => members::queued(book, behind.is_empty()),
+        Fact::DemandChanged { site, demand } => members::demand(book, site, *demand),
+        Fact::SiteReopened { site } => {
+            may_start(book, at, "a site that is decided again")?;
+            members::reopened(book, site)
+        }
         _ => Ok(()),
     }
 }
@@ -314,6 +337,8 @@ fn may_start(book: &Book, at: Timestamp, what: &'static str) -> Result<(), Viola
         "paused"
     } else if book.held {
         "held"
+    } else if book.queued {
+        "queued"
     } else {
         return Ok(());
     };
@@ -329,6 +354,10 @@ fn wave_started(book: &Book, at: Timestamp, name: &WaveName) -> Result<(), Viola
             wave: name.clone(),
             before: book.spec.plan.waves[*before].name.clone(),
         });
+    }
+    // Where all sites have left there is nothing to approve and nothing to judge.
+    if plan.sites.is_empty() {
+        return Ok(());
     }
     if plan.approval.is_some() && !book.waves[index].approved {
         return Err(Violation::NotApproved { wave: name.clone() });
@@ -362,13 +391,15 @@ fn wave_done(book: &Book, name: &WaveName, at: Timestamp) -> Result<(), Violatio
             });
         }
     }
+    if book.spec.plan.waves[index].sites.is_empty() {
+        return Ok(());
+    }
     let subject = Subject::Wave(name.clone());
     book.all_passed("a wave is done", &subject, Phase::AfterWave)
 }
 
 fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(), Violation> {
     let failure = &book.spec.policy.failure;
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let over = |failed: u32, tolerated: u32| {
         if failed <= tolerated {
             return Ok(());
@@ -380,13 +411,12 @@ fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(),
             tolerated,
         })
     };
-    over(
-        book.failed,
-        part(failure.tolerate, count(book.sites.len()), false),
-    )?;
-    for (wave, plan) in book.waves.iter().zip(&book.spec.plan.waves) {
-        let sites = count(plan.sites.len());
-        over(wave.failed, part(failure.tolerate_per_wave, sites, false))?;
+    over(book.failed, part(failure.tolerate, book.largest, false))?;
+    for wave in &book.waves {
+        over(
+            wave.failed,
+            part(failure.tolerate_per_wave, wave.largest, false),
+        )?;
     }
     Ok(())
 }
@@ -549,7 +579,13 @@ fn stopped(book: &Book, reason: &StopReason, sites: &BTreeSet<&SiteName>) -> Res
     }
     let all = matches!(reason, StopReason::Requested { .. })
         || book.spec.policy.failure.then == EndState::RollBackTouched;
-    let left_out = |(name, site): &(&SiteName, &book::Site)| site.touched && !sites.contains(name);
+    // Who makes room leaves what is done, and all else that it touched goes back.
+    let room = matches!(reason, StopReason::Superseded { .. });
+    let stays = |place: Place| room && matches!(place, Place::Done | Place::Back | Place::Skipped);
+    let all = all || room;
+    let left_out = |(name, site): &(&SiteName, &book::Site)| {
+        site.touched && !sites.contains(name) && !stays(site.place)
+    };
     match book.sites.iter().find(left_out) {
         Some((site, _)) if all => Err(Violation::LeftBehind { site: site.clone() }),
         _ => Ok(()),
@@ -562,9 +598,15 @@ fn finished(book: &Book, end: End) -> Result<(), Violation> {
         return wrong("it had ended before");
     }
     let any = |place: Place| book.sites.values().any(|site| site.place == place);
-    let lost = book.clusters.values().any(|c| c.touched && c.lost);
+    let lost = book
+        .clusters
+        .values()
+        .any(|c| c.touched && c.lost && !c.left);
     match end {
-        End::Done | End::RollbackIncomplete | End::RolledBack if any(Place::GoingBack) => {
+        End::Replaced if !book.makes_room => wrong("nobody asked it to make room"),
+        End::Done | End::RollbackIncomplete | End::RolledBack | End::Replaced
+            if any(Place::GoingBack) =>
+        {
             wrong("a site is on its way back")
         }
         End::Done if book.waves.iter().any(|wave| !wave.done) => wrong("a wave is not done"),
@@ -572,8 +614,10 @@ fn finished(book: &Book, end: End) -> Result<(), Violation> {
             wrong("a site is in flight")
         }
         End::Done if lost => wrong("a touched cluster is unreachable"),
-        End::Done | End::RolledBack if any(Place::NotBack) => wrong("a site could not go back"),
-        End::RolledBack | End::RollbackIncomplete => {
+        End::Done | End::RolledBack | End::Replaced if any(Place::NotBack) => {
+            wrong("a site could not go back")
+        }
+        End::RolledBack | End::RollbackIncomplete | End::Replaced => {
             let open = |site: &SiteName| !book.site(site).place.finished();
             let scope = book.stopping.as_ref();
             let not_all = scope.is_some_and(|sites| {

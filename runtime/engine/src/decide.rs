@@ -257,6 +257,17 @@ impl Engine {
             | Fact::RequestRefused { .. }
             | Fact::EndAsked { .. }
             | Fact::InboxTaken { .. } => {}
+            // Sites of the older plan may be gone.
+            Fact::Replanned { .. } => {
+                self.agenda = Agenda::default();
+                self.touch_all();
+            }
+            Fact::Queued { .. } => self.touch_all(),
+            Fact::DemandChanged { site, .. } => self.agenda.touch(site),
+            Fact::SiteReopened { site } => {
+                self.agenda.touch(site);
+                self.agenda.touch_waves();
+            }
         }
     }
 

@@ -157,6 +157,10 @@ impl fmt::Display for HoldReason {
                 write!(f, "the rollout reached its time limit of {limit}")
             }
             Self::Superseded { detail } => write!(f, "another host owns a cluster: {detail}"),
+            Self::Removed { cluster } => write!(
+                f,
+                "cluster {cluster} left the fleet after its site had begun, and was let go as it stands"
+            ),
         }
     }
 }
@@ -171,6 +175,14 @@ impl fmt::Display for StopReason {
                 write!(f, "{actor} asked for it")
             }
             Self::Requested { actor, reason } => write!(f, "{actor} asked for it: {reason}"),
+            Self::Superseded { by, actor, reason } => {
+                write!(f, "{actor} started the newer rollout {by}")?;
+                if reason.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, ": {reason}")
+                }
+            }
         }
     }
 }
@@ -228,6 +240,7 @@ impl fmt::Display for FailReason {
             Self::WaveTime(limit) => write!(f, "its wave was not done within {limit}"),
             Self::RolloutTime(limit) => write!(f, "the rollout was not done within {limit}"),
             Self::Unreachable(cluster) => write!(f, "cluster {cluster} does not answer"),
+            Self::Removed(cluster) => write!(f, "cluster {cluster} left the fleet"),
         }
     }
 }
@@ -241,6 +254,7 @@ impl fmt::Display for End {
             Self::Aborted => "aborted",
             Self::Incomplete => "closed incomplete",
             Self::Superseded => "taken over by another host",
+            Self::Replaced => "superseded by a newer rollout",
         })
     }
 }

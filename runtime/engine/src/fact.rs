@@ -5,13 +5,14 @@ use crate::input::CommandResult;
 use crate::spec::Spec;
 use crate::state::GateKey;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Measurement, Outcome};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Release, Seen, SiteName,
-    Split, Timestamp, Unavailable, WaveName,
+    Cluster, ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Plan, Release,
+    RolloutId, Seen, SiteName, Split, Timestamp, Unavailable, WaveName,
 };
 
 /// A fact. Journals are made of these: variants and fields are added, never changed.
@@ -172,6 +173,62 @@ pub enum Fact {
     },
     /// The rollout ended.
     Finished { end: End },
+    /// The fleet changed: the child plan, documents of clusters that came, and what became of
+    /// each cluster that came or went.
+    Replanned {
+        plan: Box<Plan>,
+        clusters: Vec<Cluster>,
+        changes: Vec<MemberChange>,
+        actor: String,
+        reason: String,
+    },
+    /// It waits for unfinished rollouts that have clusters of its plan; for none any more, if
+    /// there is none.
+    Queued {
+        behind: BTreeMap<RolloutId, Vec<ClusterName>>,
+    },
+    /// The nodes that carry a site's traffic are others, because a desired total changed.
+    DemandChanged { site: SiteName, demand: u32 },
+    /// A site that soaked misses nodes and is decided again, because its total rose.
+    SiteReopened { site: SiteName },
+}
+
+/// What became of a cluster when the fleet changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberChange {
+    /// Which cluster.
+    pub cluster: ClusterName,
+    /// What became of it.
+    pub outcome: MemberOutcome,
+}
+
+/// What becomes of a cluster when the fleet changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberOutcome {
+    /// It came and is in the plan.
+    Added {
+        /// Its wave.
+        wave: WaveName,
+        /// Its site.
+        site: SiteName,
+    },
+    /// It came and is left out.
+    LeftOut {
+        /// Why.
+        why: String,
+    },
+    /// It went before it was touched, and is not in the plan any more.
+    Left,
+    /// It went after its site had begun, and is let go as it stands.
+    LetGo {
+        /// What it looked like last.
+        was: String,
+    },
+    /// It went after its site had begun, and stays until its site has gone back.
+    Kept,
+    /// It is in the fleet again.
+    Returned,
 }
 
 /// Why a site failed.
@@ -206,6 +263,8 @@ pub enum FailReason {
     RolloutTime(DurationMs),
     /// A cluster of the site was unreachable.
     Unreachable(ClusterName),
+    /// A cluster of the site left the fleet.
+    Removed(ClusterName),
 }
 
 /// Why the rollout may not go on without a person.
@@ -231,6 +290,11 @@ pub enum HoldReason {
         /// What the driver said.
         detail: String,
     },
+    /// A cluster left the fleet after its site had begun.
+    Removed {
+        /// Which cluster.
+        cluster: ClusterName,
+    },
 }
 
 /// Why the rollout stopped.
@@ -244,6 +308,15 @@ pub enum StopReason {
     },
     /// Somebody asked for it.
     Requested {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// A newer rollout takes over.
+    Superseded {
+        /// The newer one.
+        by: RolloutId,
         /// Who.
         actor: String,
         /// Why.
@@ -267,4 +340,6 @@ pub enum End {
     Incomplete,
     /// Another host owns the clusters; this one has nothing more to say.
     Superseded,
+    /// It made room for a newer rollout.
+    Replaced,
 }

@@ -219,3 +219,15 @@ pub fn short(state: &State, site: &SiteState) -> Option<(ClusterName, u32, u32)>
     let ready = found.new_nodes().ready;
     Some((found.name.clone(), ready, found.seen.desired))
 }
+
+/// Whether a cluster of a site that serves the release has fewer nodes on it than it should have,
+/// those that do not serve yet included.
+pub fn missing(state: &State, site: &SiteState) -> bool {
+    let clusters = moving::known(state, site).unwrap_or_default();
+    let split = moving::seen_split(&clusters);
+    let splits = state.spec.capabilities.splits_traffic;
+    clusters.iter().any(|known| {
+        let serves = !splits || split.of(known.name, known.release) > Permille::NONE;
+        serves && known.new_nodes().total() < known.seen.desired && !known.seen.busy
+    })
+}

@@ -2,12 +2,14 @@
 
 use crate::spec::Spec;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Outcome};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, Epoch, Generation, Seen, SiteName, Timestamp,
-    Unavailable, WaveName,
+    ClusterName, CommandId, ConsultationId, Epoch, FleetView, Generation, RolloutId, Seen,
+    SiteName, Timestamp, Unavailable, WaveName,
 };
 
 /// Something that happened outside.
@@ -57,6 +59,13 @@ pub enum Verb {
     Rollback,
     /// Close although touched clusters are unreachable.
     Close,
+    /// Follow the fleet as it is now.
+    Replan(Box<FleetView>),
+    /// Make room for a newer rollout.
+    Supersede {
+        /// The newer one.
+        by: RolloutId,
+    },
 }
 
 /// What is approved.
@@ -98,6 +107,11 @@ pub enum Observation {
         cluster: ClusterName,
         /// With this epoch.
         epoch: Epoch,
+    },
+    /// Before anything has begun: which unfinished rollouts have clusters of this one.
+    Busy {
+        /// Their clusters; empty if there is none any more.
+        behind: BTreeMap<RolloutId, Vec<ClusterName>>,
     },
 }
 

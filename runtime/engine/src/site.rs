@@ -9,13 +9,13 @@ use crate::state::{
 };
 use crate::waiting::WaitingOn;
 use crate::wave;
-use crate::{failure, guard, soak};
+use crate::{demand, failure, guard, soak};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{OnTimeLimit, OnUnreachable, TimeLimit};
-use wavegate_model::{ClusterName, CommandId, DurationMs, SiteName, Split, Timestamp};
+use wavegate_model::{ClusterName, CommandId, DurationMs, NodeCounts, SiteName, Split, Timestamp};
 
 /// What a site does next.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,6 +190,13 @@ fn unsettled(
         return Some(Next::wait(WaitingOn::Observation { clusters: stale }));
     }
     let clusters = moving::known(state, site)?;
+    let demand = demand::now(state, site, &clusters);
+    if demand != site.demand {
+        return Some(Next::fact(Fact::DemandChanged {
+            site: name.clone(),
+            demand,
+        }));
+    }
     if direction == Direction::Forward {
         if let Some(known) = clusters.iter().find(|known| known.other_nodes() > 0) {
             let on = WaitingOn::OtherRelease {
@@ -345,9 +352,21 @@ fn ask(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next
     if let Some(consultation) = site.asked {
         return Next::wait(WaitingOn::Strategy { consultation });
     }
+    // A batch that was refused, or cut short, is judged by the nodes that it left.
+    if site
+        .batch
+        .as_ref()
+        .is_some_and(|batch| rising(state, batch).unready == 0)
+    {
+        return Next::fact(Fact::BatchSettled { site: name.clone() });
+    }
     // After a return, or a change of traffic, gates pass anew before the strategy goes on.
     if let Some(next) = unjudged(state, name, site, now) {
         return next;
+    }
+    // The goal of the last batch may have been dropped before the gates judged it.
+    if site.batch_unjudged && site.batch.is_none() {
+        return Next::fact(Fact::BatchPassed { site: name.clone() });
     }
     if site.retry.not_before > now
         && let Some(why) = &site.retry.why
@@ -365,7 +384,7 @@ fn ask(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next
 }
 
 fn advance_move(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next {
-    if desired_total(state, site) != site.goal_desired {
+    if desired_totals(state, site) != site.goal_desired {
         return Next::fact(Fact::GoalDropped { site: name.clone() });
     }
     match moving::next(state, site, Direction::Forward) {
@@ -385,14 +404,7 @@ fn advance_move(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
 /// Nodes and traffic are as the goal says: they serve and are judged before the strategy goes on.
 fn reached(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next {
     if let Some(batch) = &site.batch {
-        let known = Known::new(state, &batch.cluster);
-        let counts = known.map(|known| (known.new_nodes(), known.baseline_nodes()));
-        let (new, baseline) = counts.unwrap_or_default();
-        let rising = match batch.rising {
-            Rising::New => new,
-            Rising::Baseline => baseline,
-            Rising::Neither => Default::default(),
-        };
+        let rising = rising(state, batch);
         if rising.unready == 0 {
             return Next::fact(Fact::BatchSettled { site: name.clone() });
         }
@@ -410,6 +422,18 @@ fn reached(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> 
             Fact::GoalReached { site: name.clone() }
         })
     })
+}
+
+/// Nodes of the release that gains nodes by a batch.
+fn rising(state: &State, batch: &BatchState) -> NodeCounts {
+    let known = Known::new(state, &batch.cluster);
+    let counts = known.map(|known| (known.new_nodes(), known.baseline_nodes()));
+    let (new, baseline) = counts.unwrap_or_default();
+    match batch.rising {
+        Rising::New => new,
+        Rising::Baseline => baseline,
+        Rising::Neither => NodeCounts::default(),
+    }
 }
 
 /// The gates after a batch that have not passed for the site as it is now. None if all have, or
@@ -430,16 +454,13 @@ fn unjudged(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) ->
     }
 }
 
-/// Sum of the desired totals of a site's clusters as they are now.
-pub fn desired_total(state: &State, site: &SiteState) -> u32 {
+/// Desired totals of a site's clusters as they are now.
+pub fn desired_totals(state: &State, site: &SiteState) -> Vec<u32> {
     let desired = |name: &ClusterName| {
-        state
-            .cluster(name)
-            .seen
-            .as_ref()
-            .map_or(0, |seen| seen.desired)
+        let seen = state.cluster(name).seen.as_ref();
+        seen.map_or(0, |seen| seen.desired)
     };
-    site.clusters.iter().map(desired).sum()
+    site.clusters.iter().map(desired).collect()
 }
 
 fn traffic(state: &State, name: &SiteName, site: &SiteState, split: Split) -> Next {
@@ -483,6 +504,9 @@ fn soaking(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> 
     let stale = not_fresh(state, site);
     if !stale.is_empty() {
         return Next::wait(WaitingOn::Observation { clusters: stale });
+    }
+    if may_reopen(state, site, now) {
+        return Next::fact(Fact::SiteReopened { site: name.clone() });
     }
     let wanted = state.spec.plan.waves[site.wave].site_soak;
     soak_until(
@@ -535,6 +559,9 @@ fn done(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
     if let Some((cluster, detail)) = lost(state, site) {
         return Next::wait(WaitingOn::Unreachable { cluster, detail });
     }
+    if not_fresh(state, site).is_empty() && may_reopen(state, site, now) {
+        return Next::fact(Fact::SiteReopened { site: name.clone() });
+    }
     let wanted = state.spec.plan.waves[site.wave].soak;
     soak_until(
         state,
@@ -544,6 +571,16 @@ fn done(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
         wanted,
         Fact::SiteSoaked { site: name.clone() },
     )
+}
+
+/// Whether a site that soaks misses nodes, as when its total has risen, and may be decided again.
+fn may_reopen(state: &State, site: &SiteState, now: Timestamp) -> bool {
+    let (wave, plan) = (&state.waves[site.wave], &state.spec.plan.waves[site.wave]);
+    let place = site.phase.in_flight() || wave.in_flight < plan.max_parallel_sites;
+    place
+        && advancing_is_blocked(state, now).is_none()
+        && !failure::budget_exceeded(state)
+        && guard::missing(state, site)
 }
 
 /// The way back: traffic and nodes by the same rules and its own limits, without gates.

@@ -33,6 +33,18 @@ pub struct Spec {
     /// When nothing new may start.
     #[serde(default)]
     pub windows: Windows,
+    /// Where it was read, so that a change of the fleet can be seen.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+}
+
+/// The documents that a rollout was read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Files and folders, absolute.
+    pub files: Vec<String>,
+    /// Name of the rollout's document.
+    pub rollout: String,
 }
 
 /// What the driver of a rollout can do.

@@ -3,7 +3,7 @@
 mod gates;
 
 use crate::command::Effect;
-use crate::fact::{End, FailReason, HoldReason, StopReason};
+use crate::fact::{End, FailReason, HoldReason, MemberOutcome, StopReason};
 use crate::spec::Spec;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Completed, Evaluation, Phase, PluginState, Subject, Verdict};
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, DurationMs, Epoch, GateName, Generation, Goal, Release,
-    Seen, SiteName, Split, Table, Timestamp, Unavailable,
+    RolloutId, Seen, SiteName, Split, Table, Timestamp, Unavailable,
 };
 
 /// A rollout as all facts so far make it.
@@ -48,6 +48,10 @@ pub struct State {
     pub limit_since: DurationMs,
     /// Sites that failed, in all.
     pub failed_sites: u32,
+    /// Most sites that the plan has had. What was tolerated stays tolerated when some leave.
+    pub sites_most: u32,
+    /// What became last of clusters that came or went while it ran.
+    pub members: BTreeMap<ClusterName, MemberOutcome>,
     /// The last row of the inbox that was taken.
     pub inbox: u64,
 }
@@ -81,6 +85,9 @@ pub struct Clock {
     pub still_since: Option<Timestamp>,
     /// Whether somebody paused.
     pub paused: bool,
+    /// Rollouts that it waits for before it begins, and their clusters; none while nobody has
+    /// looked for them.
+    pub behind: Option<BTreeMap<RolloutId, Vec<ClusterName>>>,
     /// What is closed, if the policy's windows are.
     pub closed: Option<Shut>,
     /// When windows open or close next.
@@ -110,16 +117,23 @@ impl Clock {
         goes_on.then(|| self.started.plus(self.stopped).plus(active))
     }
 
+    /// Whether it has not begun because of other rollouts.
+    pub fn queues(&self) -> bool {
+        self.behind.as_ref().is_none_or(|behind| !behind.is_empty())
+    }
+
     /// Whether time does not count at present.
     pub fn stands_still(&self) -> bool {
         self.still_since.is_some()
     }
 
-    /// Stops or goes on, as the state after a fact wants it: a pause always stops it, a window
-    /// that is closed only what would go on, and never the way back.
+    /// Stops or goes on, as the state after a fact wants it: a pause always stops it, and so does
+    /// waiting for another rollout; a window that is closed stops only what would go on, and
+    /// never the way back.
     pub(crate) fn settle(&mut self, at: Timestamp, phase: &RolloutPhase) {
         let goes_on = matches!(phase, RolloutPhase::Running);
-        let stands = self.paused || (self.closed.is_some() && goes_on);
+        let waits = self.closed.is_some() || self.queues();
+        let stands = self.paused || (waits && goes_on);
         match self.still_since {
             None if stands => self.still_since = Some(at),
             Some(since) if !stands => {
@@ -150,6 +164,8 @@ pub struct WaveState {
     pub soaked: u32,
     /// Sites that failed.
     pub failed: u32,
+    /// Most sites that it has had.
+    pub sites_most: u32,
     /// How often evidence of the whole wave began anew.
     pub evidence: u64,
     /// Gates that were asked about the whole wave.
@@ -195,8 +211,8 @@ pub struct SiteState {
     pub intended_split: Option<Split>,
     /// What the strategy or the rollback wants.
     pub goal: Option<Goal>,
-    /// Sum of the desired totals that the goal was made for.
-    pub goal_desired: u32,
+    /// Desired totals of its clusters that the goal was made for.
+    pub goal_desired: Vec<u32>,
     /// What it does while it is being updated.
     pub step: Step,
     /// As the strategy named it.
@@ -384,6 +400,8 @@ pub struct ClusterState {
     pub lost: Option<(Timestamp, String)>,
     /// Whether a command was given for it.
     pub touched: bool,
+    /// Whether it is in the fleet no more.
+    pub left: bool,
 }
 
 /// Which gate, about what, when.
@@ -478,6 +496,7 @@ impl State {
             && self.held.is_none()
             && !self.clock.paused
             && self.clock.closed.is_none()
+            && !self.clock.queues()
     }
 
     /// Sites for which a command was given, in order.

@@ -1,12 +1,14 @@
 //! Why something is not moving, with operands. Rendered to text here and nowhere else.
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Phase, Verdict};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, DurationMs, GateName, Split, Unavailable, WaveName,
+    ClusterName, CommandId, ConsultationId, DurationMs, GateName, RolloutId, Split, Unavailable,
+    WaveName,
 };
 
 /// What a site, a wave or the rollout waits for.
@@ -103,6 +105,10 @@ pub enum WaitingOn {
     RollbackPlaces { in_flight: u32, limit: u32 },
     /// Touched clusters that do not answer, at the end.
     Closing { clusters: Vec<ClusterName> },
+    /// Unfinished rollouts that have clusters of its plan.
+    Rollouts {
+        behind: BTreeMap<RolloutId, Vec<ClusterName>>,
+    },
 }
 
 impl WaitingOn {
@@ -282,6 +288,21 @@ impl fmt::Display for WaitingOn {
                 "touched clusters that do not answer: {}; close the rollout to end it",
                 names(clusters)
             ),
+            Self::Rollouts { behind } => {
+                if behind.is_empty() {
+                    return f.write_str("a look at who is at work in its clusters");
+                }
+                f.write_str("its place in the queue:")?;
+                for (index, (rollout, clusters)) in behind.iter().enumerate() {
+                    let and = if index == 0 { "" } else { ";" };
+                    write!(
+                        f,
+                        "{and} rollout {rollout} is unfinished in {}",
+                        names(clusters)
+                    )?;
+                }
+                Ok(())
+            }
         }
     }
 }

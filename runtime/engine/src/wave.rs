@@ -87,8 +87,7 @@ fn finish(state: &State) -> Next {
             None,
         );
     }
-    let lost =
-        |(_, cluster): &(_, &crate::state::ClusterState)| cluster.touched && cluster.lost.is_some();
+    let lost = |(_, c): &(_, &crate::state::ClusterState)| c.touched && c.lost.is_some() && !c.left;
     let lost: Vec<_> = state
         .clusters
         .iter()
@@ -202,6 +201,10 @@ pub(crate) fn not_now(state: &State, now: Timestamp) -> Option<WaitingOn> {
     if state.clock.paused {
         return Some(WaitingOn::Paused);
     }
+    if state.clock.queues() {
+        let behind = state.clock.behind.clone().unwrap_or_default();
+        return Some(WaitingOn::Rollouts { behind });
+    }
     let shut = state.clock.closed.as_ref()?;
     Some(WaitingOn::Window {
         why: shut.why.clone(),
@@ -234,6 +237,11 @@ fn start(state: &State, index: usize, now: Timestamp) -> Next {
     }
     if let Some(on) = blocked(state, now) {
         return Next::Wait(on, None);
+    }
+    // Its clusters have left the fleet: there is nothing to approve, and nothing to judge.
+    if plan.sites.is_empty() {
+        let wave = plan.name.clone();
+        return Next::Facts(alloc::vec![Fact::WaveStarted { wave }]);
     }
     if let Some(text) = &plan.approval
         && !state.waves[index].approved
@@ -436,7 +444,11 @@ fn end(state: &State, index: usize, now: Timestamp) -> Next {
         return Next::Wait(on, None);
     }
     let subject = Subject::Wave(plan.name.clone());
-    let gates = gates::names(state, Phase::AfterWave);
+    let gates = if plan.sites.is_empty() {
+        Vec::new()
+    } else {
+        gates::names(state, Phase::AfterWave)
+    };
     judged(
         gates::judge(state, &subject, Phase::AfterWave, &gates, now),
         Fact::WaveDone {

@@ -40,7 +40,7 @@ pub use ids::{
     PolicyName, RolloutId, ServiceName, SiteName, SlotName, SourceName, WaveName,
 };
 pub use observation::{ClusterObservation, NodeCounts, Seen};
-pub use plan::{Plan, PlannedSite, PlannedWave};
+pub use plan::{FleetView, Member, Plan, PlannedSite, PlannedWave};
 pub use policy::Policy;
 pub use release::Release;
 pub use source::SourceSpec;

@@ -33,6 +33,9 @@ pub struct Policy {
     pub failure: Failure,
     /// What happens to clusters that do not answer.
     pub membership: Membership,
+    /// What happens when another rollout is at work in its clusters.
+    #[serde(default)]
+    pub when_busy: WhenBusy,
     /// When the rollout may go on.
     #[serde(default)]
     pub windows: WindowRules,
@@ -144,13 +147,59 @@ pub struct Rollback {
     pub progress: DurationMs,
 }
 
-/// What happens to clusters that do not answer.
+/// What happens to clusters that do not answer, that come and that go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// A cluster counts as unreachable after this long without an observation.
     pub unreachable_after: DurationMs,
     /// What then happens to an untouched cluster whose turn it is.
     pub unreachable: OnUnreachable,
+    /// What happens to clusters that come into the fleet.
+    #[serde(default)]
+    pub added: OnAdded,
+    /// What happens when a cluster leaves the fleet whose site has begun.
+    #[serde(default)]
+    pub removed: OnRemoved,
+}
+
+/// What happens to a cluster that comes into the fleet while the rollout runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnAdded {
+    /// It is left out.
+    #[default]
+    Ignore,
+    /// It comes into the wave that selects it, if that has not begun to soak; else into a last
+    /// wave.
+    Append,
+    /// It comes into a last wave after all others.
+    OwnWave,
+}
+
+/// What happens when a cluster leaves the fleet whose site has begun and not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRemoved {
+    /// Its site is let go as it stands.
+    #[default]
+    Skip,
+    /// The same, and nothing goes on until a person has seen it.
+    Hold,
+    /// Its site fails.
+    Fail,
+}
+
+/// What happens when clusters of a new rollout have an unfinished one already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenBusy {
+    /// The new one is refused.
+    #[default]
+    Refuse,
+    /// The new one waits until the earlier one has ended.
+    Queue,
+    /// The earlier one makes room.
+    Supersede,
 }
 
 /// What happens to an unreachable cluster.

@@ -1,6 +1,7 @@
 //! The built binary with real processes, as a user has it.
 
 mod documents;
+mod membership;
 mod plugins;
 mod preflight;
 mod quickstart;

@@ -17,6 +17,9 @@ use wavegate_model::RolloutId;
 use wavegate_ports::clock::Clock;
 use wavegate_ports::journal::Journal;
 
+/// Rollouts that are looked at for whether they wait: who waits was started lately.
+const NEWEST: usize = 20;
+
 /// Where a rollout is, as JSON.
 #[derive(serde::Serialize)]
 struct JsonStatus<'a> {
@@ -31,6 +34,10 @@ struct JsonStatus<'a> {
     needs_person: bool,
     started: String,
     last: String,
+    /// Version of the plan: rises with each change of the fleet.
+    generation: u64,
+    /// What became of clusters that came or went while it ran.
+    members: BTreeMap<&'a str, String>,
     waves: Vec<JsonWave<'a>>,
     sites: BTreeMap<&'a str, JsonSite<'a>>,
     waiting: Vec<JsonWaiting>,
@@ -99,6 +106,7 @@ pub(crate) async fn status(args: Status, dir: &StateDir, format: Format) -> Resu
             output::json(&json_status(&state));
         } else if args.rollout.is_some() {
             print_status(&state);
+            print_queue(&state, dir).await?;
         } else {
             let spec = &state.spec;
             let what = format!(
@@ -124,6 +132,7 @@ fn phase(state: &State) -> String {
         RolloutPhase::Running => match (&state.held, state.clock.paused) {
             (Some(reason), _) => format!("held: {reason}"),
             (None, true) => "paused".to_owned(),
+            (None, false) if state.clock.queues() => "queued".to_owned(),
             (None, false) => "running".to_owned(),
         },
     }
@@ -177,7 +186,51 @@ fn print_status(state: &State) {
             }
         }
     }
+    print_members(state);
     print_waiting(&explain(state, SystemClock.now()));
+}
+
+/// How the fleet has changed while the rollout ran.
+fn print_members(state: &State) {
+    if state.members.is_empty() {
+        return;
+    }
+    output::data(&format!("  plan     generation {}", state.generation()));
+    for (name, outcome) in state.members.iter().take(50) {
+        output::data(&format!("    {}", words::member(name, outcome)));
+    }
+}
+
+/// Rollouts of the journal that wait for this one.
+async fn queue_behind(state: &State, dir: &StateDir) -> Result<Vec<String>> {
+    if state.end().is_some() {
+        return Ok(Vec::new());
+    }
+    let journal = dir.read_journal()?;
+    let mut waiting = Vec::new();
+    for entry in journal.rollouts().await?.into_iter().rev().take(NEWEST) {
+        if entry.started < state.clock.started || entry.rollout == state.spec.rollout {
+            continue;
+        }
+        let Some(other) = read_story(&journal, &entry.rollout).await?.state() else {
+            continue;
+        };
+        let behind = other.clock.behind.as_ref();
+        let waits = behind.is_some_and(|behind| behind.contains_key(&state.spec.rollout));
+        if waits && other.end().is_none() {
+            waiting.push(entry.rollout.to_string());
+        }
+    }
+    Ok(waiting)
+}
+
+async fn print_queue(state: &State, dir: &StateDir) -> Result<()> {
+    for rollout in queue_behind(state, dir).await? {
+        output::data(&format!(
+            "  rollout {rollout} waits until this one has ended"
+        ));
+    }
+    Ok(())
 }
 
 fn print_waiting(waiting: &[Waiting]) {
@@ -215,6 +268,12 @@ fn json_status(state: &State) -> JsonStatus<'_> {
         needs_person: needs_person(state, now),
         started: utc(state.clock.started),
         last: utc(state.clock.last),
+        generation: state.generation().0,
+        members: state
+            .members
+            .iter()
+            .map(|(name, outcome)| (name.as_str(), words::member(name, outcome)))
+            .collect(),
         waves: names
             .zip(waves)
             .map(|(name, (_, phase, in_flight, finished, sites))| JsonWave {
@@ -274,7 +333,9 @@ pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Re
         phase(&state)
     ));
     let waiting = explain(&state, now);
+    print_members(&state);
     print_waiting(&waiting);
+    print_queue(&state, dir).await?;
     for (name, site) in &state.sites {
         if let Some(reason) = &site.failure {
             output::data(&format!("  site {name} failed: {reason}"));

@@ -11,8 +11,8 @@ use crate::source::Place;
 use crate::values;
 use std::collections::BTreeMap;
 use wavegate_model::policy::{
-    Batch, EndState, Failure, Membership, OnTimeLimit, OnUnreachable, Rollback, TimeLimit,
-    TimeLimits, Wave,
+    Batch, EndState, Failure, Membership, OnAdded, OnRemoved, OnTimeLimit, OnUnreachable, Rollback,
+    TimeLimit, TimeLimits, Wave, WhenBusy,
 };
 use wavegate_model::windows::WindowRules;
 use wavegate_model::{Amount, ClusterName, Labels, Policy, PolicyName, Selector, WaveName};
@@ -32,6 +32,21 @@ pub(crate) const ON_UNREACHABLE: &[(&str, OnUnreachable)] = &[
     ("wait", OnUnreachable::Wait),
     ("fail", OnUnreachable::Fail),
     ("skip", OnUnreachable::Skip),
+];
+pub(crate) const ON_ADDED: &[(&str, OnAdded)] = &[
+    ("ignore", OnAdded::Ignore),
+    ("append", OnAdded::Append),
+    ("ownWave", OnAdded::OwnWave),
+];
+pub(crate) const ON_REMOVED: &[(&str, OnRemoved)] = &[
+    ("skip", OnRemoved::Skip),
+    ("hold", OnRemoved::Hold),
+    ("fail", OnRemoved::Fail),
+];
+pub(crate) const WHEN_BUSY: &[(&str, WhenBusy)] = &[
+    ("refuse", WhenBusy::Refuse),
+    ("queue", WhenBusy::Queue),
+    ("supersede", WhenBusy::Supersede),
 ];
 
 #[derive(Debug)]
@@ -77,6 +92,7 @@ impl PolicyDoc {
         let time_limits = fields.optional("timeLimits", time_limits);
         let failure = fields.optional("failure", spot(failure));
         let membership = fields.or("membership", defaults::MEMBERSHIP, membership);
+        let when_busy = fields.or("whenBusy", defaults::WHEN_BUSY, values::choice(WHEN_BUSY));
         let windows = fields.optional("windows", windows::read);
         let freezes = fields.or("freezes", Vec::new(), windows::freezes);
         let strategy = fields.required("strategy", gate::strategy);
@@ -102,6 +118,7 @@ impl PolicyDoc {
             time_limits: time_limits?.unwrap_or(DEFAULT_TIME_LIMITS),
             failure: failure_value.complete(batch_value),
             membership: membership?,
+            when_busy: when_busy?,
             windows: WindowRules {
                 freezes: freezes?,
                 ..windows?.unwrap_or_default()
@@ -373,9 +390,21 @@ fn membership(cx: Cx<'_>, node: &Node) -> Option<Membership> {
         defaults::MEMBERSHIP.unreachable,
         values::choice(ON_UNREACHABLE),
     );
+    let added = fields.or(
+        "added",
+        defaults::MEMBERSHIP.added,
+        values::choice(ON_ADDED),
+    );
+    let removed = fields.or(
+        "removed",
+        defaults::MEMBERSHIP.removed,
+        values::choice(ON_REMOVED),
+    );
     fields.finish()?;
     Some(Membership {
         unreachable_after: unreachable_after?,
         unreachable: unreachable?,
+        added: added?,
+        removed: removed?,
     })
 }

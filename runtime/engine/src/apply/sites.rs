@@ -100,7 +100,7 @@ pub(super) fn strategy_answered(
     outcome: &Outcome,
     active: DurationMs,
 ) {
-    let goal_desired = crate::site::desired_total(state, state.site(name));
+    let goal_desired = crate::site::desired_totals(state, state.site(name));
     let site = site_mut(state, name);
     site.asked = None;
     site.retry = Retry::default();
@@ -170,4 +170,12 @@ pub(super) fn rollback_started(state: &mut State, name: &SiteName, active: Durat
     site.limit_since = active;
     site.command_retry = Retry::default();
     site.not_back = None;
+}
+
+/// A site that was thought to be through is decided again.
+pub(super) fn reopen(state: &mut State, name: &SiteName, active: DurationMs) {
+    let site = site_mut(state, name);
+    site.step = Step::Ask;
+    site.goal = None;
+    site.limit_since = active;
 }

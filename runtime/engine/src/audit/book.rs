@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject, Verdict};
-use wavegate_model::policy::GateUse;
+use wavegate_model::policy::{GateUse, WhenBusy};
 use wavegate_model::{
     Amount, ClusterName, ClusterObservation, CommandId, ConsultationId, Digest, DurationMs, Epoch,
     GateName, Generation, NodeCounts, SiteName, Split, Table, Timestamp,
@@ -67,6 +67,8 @@ pub(super) struct Site {
     pub(super) place: Place,
     pub(super) touched: bool,
     pub(super) demand: u32,
+    /// Clusters that carried its traffic when it began.
+    pub(super) carriers: Vec<ClusterName>,
     pub(super) split: Split,
     pub(super) intended: Option<Split>,
     pub(super) evidence: u64,
@@ -84,6 +86,8 @@ pub(super) struct Site {
 pub(super) struct Seen {
     pub(super) at: Timestamp,
     pub(super) desired: u32,
+    /// Serving nodes, whatever they run.
+    pub(super) all_ready: u32,
     pub(super) new: NodeCounts,
     /// On the baseline; zero if the baseline is the release.
     pub(super) old: NodeCounts,
@@ -99,6 +103,8 @@ pub(super) struct Cluster {
     pub(super) seen: Option<Seen>,
     pub(super) lost: bool,
     pub(super) touched: bool,
+    /// It has left the fleet.
+    pub(super) left: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -108,6 +114,8 @@ pub(super) struct Wave {
     pub(super) soaking: bool,
     pub(super) done: bool,
     pub(super) failed: u32,
+    /// Sites of the plan in which it was largest.
+    pub(super) largest: u32,
     pub(super) in_flight: u32,
     pub(super) evidence: u64,
     pub(super) verdicts: Verdicts,
@@ -125,13 +133,17 @@ pub(super) struct Book {
     pub(super) last_command: CommandId,
     pub(super) generation: Generation,
     pub(super) failed: u32,
+    /// Sites of the largest plan.
+    pub(super) largest: u32,
     pub(super) started: Timestamp,
     pub(super) stopped_for: DurationMs,
     pub(super) paused: bool,
+    pub(super) queued: bool,
     pub(super) closed: bool,
     pub(super) still: Option<Timestamp>,
     pub(super) held: bool,
     pub(super) stopping: Option<BTreeSet<SiteName>>,
+    pub(super) makes_room: bool,
     pub(super) end: Option<End>,
 }
 
@@ -163,6 +175,7 @@ impl Book {
                             seen: None,
                             lost: false,
                             touched: false,
+                            left: false,
                         },
                     );
                 }
@@ -170,7 +183,7 @@ impl Book {
                 sites.insert(site.name.clone(), fresh(wave, names));
             }
         }
-        Self {
+        let mut book = Self {
             waves: spec.plan.waves.iter().map(|_| Wave::default()).collect(),
             generation: spec.plan.generation,
             spec: Box::new(spec.clone()),
@@ -180,15 +193,31 @@ impl Book {
             open: BTreeMap::new(),
             last_command: CommandId(0),
             failed: 0,
+            largest: 0,
             started: Timestamp(0),
             stopped_for: DurationMs::ZERO,
             paused: false,
+            queued: spec.policy.when_busy != WhenBusy::Refuse,
             closed: false,
             still: None,
             held: false,
             stopping: None,
+            makes_room: false,
             end: None,
+        };
+        book.note_size();
+        book
+    }
+
+    /// Percentages of sites are of the largest plan: what was tolerated stays so.
+    pub(super) fn note_size(&mut self) {
+        let mut all = 0;
+        for (wave, plan) in self.waves.iter_mut().zip(&self.spec.plan.waves) {
+            let sites = u32::try_from(plan.sites.len()).unwrap_or(u32::MAX);
+            wave.largest = wave.largest.max(sites);
+            all += sites;
         }
+        self.largest = self.largest.max(all);
     }
 
     /// Time that counts, since the start.
@@ -197,10 +226,11 @@ impl Book {
         now.since(self.started).minus(self.stopped_for)
     }
 
-    /// Time stands still in a pause, and while windows are closed and nothing goes back.
+    /// Time stands still in a pause, and while windows are closed or other rollouts come first
+    /// and nothing goes back.
     pub(super) fn keep_time(&mut self, at: Timestamp) {
         let going_back = self.stopping.is_some() || self.end.is_some();
-        let still = self.paused || (self.closed && !going_back);
+        let still = self.paused || ((self.closed || self.queued) && !going_back);
         if still {
             self.still.get_or_insert(at);
         } else if let Some(since) = self.still.take() {
@@ -246,6 +276,7 @@ impl Book {
         let mut book = Seen {
             at: seen.at,
             desired: seen.desired,
+            all_ready: seen.nodes.values().map(|counts| counts.ready).sum(),
             ..Seen::default()
         };
         for (digest, counts) in &seen.nodes {
@@ -264,6 +295,26 @@ impl Book {
             }
         }
         cluster.seen = Some(book);
+    }
+
+    /// A split that was refused and took effect all the same is what the next command begins from.
+    pub(super) fn note_earlier_split(&mut self, name: &SiteName) {
+        let site = self.site(name);
+        let Some(split) = site.intended.clone() else {
+            return;
+        };
+        let release = &self.spec.release.digest;
+        let shows = |cluster: &ClusterName| {
+            let shares = split.shares().iter().filter(|s| s.cluster == *cluster);
+            let (new, other): (Vec<_>, Vec<_>) = shares.partition(|s| s.release == *release);
+            let sum = |shares: Vec<&wavegate_model::Share>| shares.iter().map(|s| s.share.0).sum();
+            let seen = self.cluster(cluster).seen.as_ref();
+            let sums: (u32, u32) = (sum(new), sum(other));
+            seen.is_some_and(|seen| (seen.new_share, seen.other_share) == sums)
+        };
+        if site.clusters.iter().all(shows) {
+            self.site_mut(name).split = split;
+        }
     }
 
     pub(super) fn place(&mut self, name: &SiteName, place: Place) {
@@ -417,13 +468,14 @@ impl Book {
     }
 }
 
-fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
+pub(super) fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
     Site {
         wave,
         clusters,
         place: Place::Pending,
         touched: false,
         demand: 0,
+        carriers: Vec::new(),
         split: Split::default(),
         intended: None,
         evidence: 0,

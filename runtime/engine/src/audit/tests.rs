@@ -1,6 +1,7 @@
 //! Bad sequences of facts, made by hand: each breaks one invariant, and the auditor says which.
 
 mod hands;
+mod members;
 
 use super::Violation;
 use crate::command::Change;

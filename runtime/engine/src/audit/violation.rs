@@ -1,6 +1,7 @@
 //! What the auditor can find, with operands.
 
 use crate::fact::End;
+use alloc::string::String;
 use wavegate_model::plugin::Phase;
 use wavegate_model::{
     ClusterName, CommandId, Digest, DurationMs, Epoch, GateName, Generation, SiteName, Timestamp,
@@ -181,6 +182,33 @@ pub enum Violation {
     /// The end says what is so.
     #[error("the rollout ends as {end:?}, but {why}")]
     End { end: End, why: &'static str },
+    /// Plans are never edited; a change is a child of the plan before it.
+    #[error(
+        "a plan of generation {now} takes the place of generation {before}, of which it is no child"
+    )]
+    NotAChild { before: Generation, now: Generation },
+    /// A child plan changes only what a change of the fleet may change.
+    #[error("a child plan changes {what} `{name}`")]
+    PlanEdited { what: &'static str, name: String },
+    /// A cluster does not leave a plan silently.
+    #[error("cluster {cluster} is not in the plan any more, and nobody said what became of it")]
+    Forgotten { cluster: ClusterName },
+    /// A site that has begun is left out only when one of its clusters has left the fleet.
+    #[error("site {site} is left out after it began")]
+    LeftOut { site: SiteName },
+    /// The nodes that carry a site's traffic follow its totals.
+    #[error("site {site} is said to be carried by {said} nodes, and it is by {found}")]
+    Demand {
+        site: SiteName,
+        said: u32,
+        found: u32,
+    },
+    /// A site that soaks is decided again only if it misses nodes.
+    #[error("site {site} is decided again and misses no node")]
+    Reopened { site: SiteName },
+    /// What has begun does not queue.
+    #[error("a rollout that has begun queues")]
+    QueuesLate,
     /// Nothing follows the end.
     #[error("{what} after the end")]
     AfterEnd { what: &'static str },

@@ -3,11 +3,14 @@
 use crate::command::Change;
 use crate::fact::{End, Fact};
 use crate::input::Observation;
-use crate::state::State;
+use crate::state::{SitePhase, State};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use wavegate_model::{ClusterName, ClusterObservation, DurationMs, Epoch, Seen, Timestamp};
+use wavegate_model::{
+    ClusterName, ClusterObservation, DurationMs, Epoch, RolloutId, Seen, Timestamp,
+};
 
 /// An observation that shows nothing new is journaled first after this long, so that a reader can
 /// tell how old a state is.
@@ -34,7 +37,22 @@ pub(super) fn observed(state: &State, now: Timestamp, observation: &Observation)
             answered,
         } => lost(state, now, cluster, detail, *answered),
         Observation::Seen { cluster, seen } => seen_facts(state, cluster, seen),
+        Observation::Busy { behind } => busy(state, behind),
     }
+}
+
+/// Who has begun does not queue any more.
+fn busy(state: &State, behind: &BTreeMap<RolloutId, Vec<ClusterName>>) -> Vec<Fact> {
+    let begun = state
+        .sites
+        .values()
+        .any(|site| site.phase != SitePhase::Pending);
+    if state.clock.behind.as_ref() == Some(behind) || (begun && !behind.is_empty()) {
+        return Vec::new();
+    }
+    alloc::vec![Fact::Queued {
+        behind: behind.clone()
+    }]
 }
 
 pub(super) fn lost(

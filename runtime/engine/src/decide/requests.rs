@@ -1,9 +1,9 @@
 //! What people ask for: each request has a precondition, and is refused or taken.
 
 use crate::fact::{End, Fact};
-use crate::failure;
 use crate::input::{Approval, Request, Verb};
 use crate::state::{self, RolloutPhase, SitePhase, State, WavePhase};
+use crate::{failure, replan};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::Timestamp;
@@ -62,13 +62,25 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
             let lost = state
                 .clusters
                 .values()
-                .any(|cluster| cluster.touched && cluster.lost.is_some());
+                .any(|cluster| cluster.touched && cluster.lost.is_some() && !cluster.left);
             if lost {
                 ended(request, End::Incomplete)
             } else {
                 refuse("close", "no touched cluster is unreachable")
             }
         }
+        Verb::Replan(view) => {
+            let replanned = replan::requested(state, request, view);
+            if replanned.is_empty() {
+                refuse("replan", "the fleet is as the plan has it")
+            } else {
+                replanned
+            }
+        }
+        Verb::Supersede { by } => match failure::superseded(state, by, &actor, &reason) {
+            Ok(fact) => alloc::vec![fact],
+            Err(why) => refuse("supersede", why),
+        },
     });
     facts
 }
@@ -103,6 +115,8 @@ pub(super) fn verb_name(verb: &Verb) -> &'static str {
         Verb::Abort => "abort",
         Verb::Rollback => "rollback",
         Verb::Close => "close",
+        Verb::Replan(_) => "replan",
+        Verb::Supersede { .. } => "supersede",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use wavegate_engine::Fact;
 use wavegate_engine::command::Change;
+use wavegate_engine::fact::MemberChange;
 use wavegate_engine::waiting::split_text;
 use wavegate_model::plugin::{Proposal, Subject};
 use wavegate_model::{Goal, Split};
@@ -99,6 +100,17 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
             format!("stopped: {reason}; to go back: {}", sites.join(" "))
         }
         Fact::Finished { end } => format!("finished: {end}"),
+        Fact::Replanned { plan, changes, .. } => {
+            let change = |change: &MemberChange| format!("{} {:?}", change.cluster, change.outcome);
+            let changes: Vec<String> = changes.iter().map(change).collect();
+            format!("plan {}: {}", plan.generation, changes.join(", "))
+        }
+        Fact::Queued { behind } => match behind.keys().next() {
+            Some(first) => format!("queued behind {first}"),
+            None => "not queued any more".to_string(),
+        },
+        Fact::DemandChanged { site, demand } => format!("{site} carried by {demand}"),
+        Fact::SiteReopened { site } => format!("{site} decided again"),
     })
 }
 

@@ -14,7 +14,8 @@ use wavegate_engine::{End, Verb, explain};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::Phase;
 use wavegate_model::policy::{
-    EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
+    EndState, GateBudget, GateUse, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable, OnUnreachable,
+    PluginRef, TimeLimit, WhenBusy,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::{Amount, DurationMs, Permille, Timestamp};
@@ -194,6 +195,8 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
     );
     // A short one makes clusters come and go while questions are open.
     scenario.membership.unreachable_after = DurationMs::secs(one_of(rng, &[1, 1, 10]));
+    scenario.membership.added = one_of(rng, &[OnAdded::Ignore, OnAdded::Append, OnAdded::OwnWave]);
+    scenario.membership.removed = one_of(rng, &[OnRemoved::Skip, OnRemoved::Hold, OnRemoved::Fail]);
     if rng.percent(10) {
         scenario.reversal = Reversal::Irreversible;
     }
@@ -211,7 +214,7 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
 fn disturb(world: &mut World, rng: &mut Rng) {
     let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
     let name = one_of(rng, &names);
-    match rng.below(16) {
+    match rng.below(20) {
         0..4 => {
             let down = rng.below(30_000);
             world.restart(InFlight::ByChance, down);
@@ -231,8 +234,55 @@ fn disturb(world: &mut World, rng: &mut Rng) {
             world.scenario.bad_new.insert(name.as_str().into());
         }
         14 => world.scenario.bad_new.clear(),
+        15..18 => change_fleet(world, rng, Gone::Clusters),
+        18 if rng.percent(30) => world.request(Verb::Supersede { by: "newer".into() }),
+        19 => world.busy("other", if rng.percent(30) { &["s1"] } else { &[] }),
         _ => {}
     }
+}
+
+/// Who leaves the fleet.
+#[derive(Clone, Copy)]
+enum Gone {
+    Clusters,
+    Sites,
+}
+
+/// Clusters come into the fleet, alone or into a site that is there, or leave it.
+fn change_fleet(world: &mut World, rng: &mut Rng, gone: Gone) {
+    let wave = format!(
+        "w{}",
+        rng.below(u64::try_from(world.scenario.waves.len()).unwrap())
+    );
+    let number = world.clusters.len() + 10;
+    let mut added = Vec::new();
+    if rng.percent(60) {
+        added.push((site(rng, &format!("n{number}")), wave.as_str()));
+    }
+    if rng.percent(20) && matches!(gone, Gone::Clusters) {
+        let home = world.scenario.waves[0].sites[0].name.clone();
+        let mut late = single(&format!("late{number}"), 1 + rng.small(4));
+        late.name = home;
+        late.clusters[0].share = 0;
+        added.push((late, "w0"));
+    }
+    let mut names: Vec<(String, String)> = world
+        .fleet
+        .iter()
+        .map(|m| (m.cluster.name.to_string(), m.site.to_string()))
+        .collect();
+    match gone {
+        Gone::Clusters => names.retain(|_| rng.percent(15)),
+        // What is left of a pair may have no traffic, and then no strategy can split it.
+        Gone::Sites if names.is_empty() => {}
+        Gone::Sites => {
+            let sites: Vec<String> = names.iter().map(|(_, site)| site.clone()).collect();
+            let chosen = one_of(rng, &sites);
+            names.retain(|(_, site)| *site == chosen);
+        }
+    }
+    let gone: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+    world.change_fleet(&added, &gone);
 }
 
 fn told(world: &World, seed: u64) -> String {
@@ -276,6 +326,9 @@ fn nothing_breaks_an_invariant() {
                 deaths: one_of(&mut rng, &[0, 20, 200]),
                 lost_commits: one_of(&mut rng, &[0, 10]),
             };
+            if rng.percent(20) {
+                scenario.when_busy = WhenBusy::Queue;
+            }
             let mut world = World::new(scenario, seed);
             world.fold_every = 37;
             let mut until = START;
@@ -289,7 +342,7 @@ fn nothing_breaks_an_invariant() {
             }
             world.check_fold();
             let span = world.span().0 / 1000 + 10;
-            let sites = u64::try_from(world.engine.state().sites.len()).unwrap();
+            let sites = u64::try_from(world.clusters.len()).unwrap();
             // Two commands a second for each site are more than any sound pace.
             assert!(
                 world.commands < 2 * span * sites,
@@ -312,6 +365,7 @@ fn a_healthy_rollout_is_done_in_bounded_time() {
             let mut rng = Rng::new(seed);
             let mut scenario = scenario(&mut rng, &strategies);
             scenario.limits = Default::default();
+            scenario.membership.removed = OnRemoved::Skip;
             scenario
                 .minds
                 .values_mut()
@@ -338,8 +392,20 @@ fn a_healthy_rollout_is_done_in_bounded_time() {
                     let down = rng.below(20_000);
                     world.restart(InFlight::ByChance, down);
                 }
+                if !world.finished() && rng.percent(40) {
+                    change_fleet(&mut world, &mut rng, Gone::Sites);
+                }
+                let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
+                if rng.percent(40) {
+                    let desired = 1 + rng.small(7);
+                    world.scale(&one_of(&mut rng, &names), desired);
+                }
             }
-            let nodes: u64 = world.scenario.clusters().map(|c| u64::from(c.nodes)).sum();
+            let nodes: u64 = world
+                .clusters
+                .values()
+                .map(|c| u64::from(c.desired) + 4)
+                .sum();
             let end = world.now + 120_000 * (nodes + 4);
             while !world.finished() && world.now < end {
                 let next = (world.now + 10_000).min(end);
@@ -403,7 +469,10 @@ fn a_rollback_is_always_reachable() {
             world.run_until(end);
             let ended = world.engine.state().end();
             assert!(
-                matches!(ended, Some(End::RolledBack | End::RollbackIncomplete)),
+                matches!(
+                    ended,
+                    Some(End::RolledBack | End::RollbackIncomplete | End::Replaced)
+                ),
                 "{ended:?}: {}",
                 told(&world, seed)
             );

@@ -7,7 +7,7 @@ use wavegate_model::limits::CallLimits;
 use wavegate_model::plan::{PlannedCluster, PlannedSite, PlannedWave};
 use wavegate_model::policy::{
     Batch, EndState, Failure, GateUse, Membership, OnUnreachable, PluginRef, Policy, Rollback,
-    StrategyUse, TimeLimits,
+    StrategyUse, TimeLimits, WhenBusy,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::windows::{Closed, WindowRules, Windows};
@@ -67,6 +67,7 @@ pub(crate) struct Scenario {
     pub(crate) limits: TimeLimits,
     pub(crate) failure: Failure,
     pub(crate) membership: Membership,
+    pub(crate) when_busy: WhenBusy,
     pub(crate) gates: Vec<GateUse>,
     pub(crate) splits: bool,
     pub(crate) surges: bool,
@@ -128,7 +129,10 @@ impl Default for Scenario {
             membership: Membership {
                 unreachable_after: DurationMs::secs(10),
                 unreachable: OnUnreachable::Wait,
+                added: Default::default(),
+                removed: Default::default(),
             },
+            when_busy: WhenBusy::Refuse,
             gates: Vec::new(),
             splits: true,
             surges: false,
@@ -152,13 +156,6 @@ impl Scenario {
     }
 
     pub(crate) fn spec(&self) -> Spec {
-        let cluster = |def: &ClusterDef| Cluster {
-            name: def.name.as_str().into(),
-            labels: BTreeMap::new(),
-            nodes: def.nodes,
-            driver: "sim".to_string(),
-            connection: "{}".to_string(),
-        };
         Spec {
             rollout: RolloutId::new("story"),
             service: ServiceName::new("web"),
@@ -173,6 +170,7 @@ impl Scenario {
                 time_limits: self.limits,
                 failure: self.failure,
                 membership: self.membership,
+                when_busy: self.when_busy,
                 windows: WindowRules::default(),
                 strategy: StrategyUse {
                     plugin: PluginRef::Shipped("story".to_string()),
@@ -196,12 +194,23 @@ impl Scenario {
             windows: Windows {
                 closed: self.closed.iter().map(closed).collect(),
             },
+            origin: None,
             pins: Pins {
                 strategy: digest(100),
                 strategy_name: "story".to_string(),
                 gates: BTreeMap::new(),
             },
         }
+    }
+}
+
+pub(crate) fn cluster(def: &ClusterDef) -> Cluster {
+    Cluster {
+        name: def.name.as_str().into(),
+        labels: BTreeMap::new(),
+        nodes: def.nodes,
+        driver: "sim".to_string(),
+        connection: "{}".to_string(),
     }
 }
 
@@ -238,6 +247,7 @@ fn planned(wave: &WaveDef) -> PlannedWave {
         site_soak: wave.site_soak,
         soak: wave.soak,
         approval: wave.approval.clone(),
+        origin: Default::default(),
     }
 }
 

@@ -11,7 +11,8 @@ use wavegate_engine::{Verb, explain};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::Phase;
 use wavegate_model::policy::{
-    EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef, TimeLimit,
+    EndState, GateBudget, GateUse, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable, OnUnreachable,
+    PluginRef, TimeLimit, WhenBusy,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::{Amount, DurationMs, Timestamp};
@@ -175,6 +176,29 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
                 other => panic!("unknown choice {other}"),
             }
         }
+        "added" => {
+            scenario.membership.added = match line.words[1] {
+                "ignore" => OnAdded::Ignore,
+                "append" => OnAdded::Append,
+                "own-wave" => OnAdded::OwnWave,
+                other => panic!("unknown choice {other}"),
+            }
+        }
+        "removed" => {
+            scenario.membership.removed = match line.words[1] {
+                "skip" => OnRemoved::Skip,
+                "hold" => OnRemoved::Hold,
+                "fail" => OnRemoved::Fail,
+                other => panic!("unknown choice {other}"),
+            }
+        }
+        "when-busy" => {
+            scenario.when_busy = match line.words[1] {
+                "queue" => WhenBusy::Queue,
+                "supersede" => WhenBusy::Supersede,
+                other => panic!("unknown choice {other}"),
+            }
+        }
         "bad-new" => scenario
             .bad_new
             .extend(line.words[1..].iter().map(|n| (*n).into())),
@@ -286,6 +310,19 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
         "abort" => world.request(Verb::Abort),
         "rollback" => world.request(Verb::Rollback),
         "close" => world.request(Verb::Close),
+        "fleet" => {
+            let added = line.list("add").into_iter().map(|text| {
+                let parts: Vec<&str> = text.split(':').collect();
+                let [name, nodes, wave] = parts[..] else {
+                    panic!("add=NAME:NODES:WAVE,…")
+                };
+                (single(name, number(nodes)), wave)
+            });
+            let added: Vec<_> = added.collect();
+            world.change_fleet(&added, &line.list("remove"));
+        }
+        "busy" => world.busy(name, &words[2..]),
+        "supersede" => world.request(Verb::Supersede { by: "newer".into() }),
         "lose" => world.set_reachable(name, false),
         "return" => world.set_reachable(name, true),
         "take-over" => world.take_over(name),

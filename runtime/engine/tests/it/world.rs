@@ -2,20 +2,20 @@
 //! twice or not at all, and a host that can stop at any record.
 
 use crate::rng::Rng;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Scenario, SiteDef};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::command::{Change, NodesChange};
 use wavegate_engine::input::CommandResult;
 use wavegate_engine::{
-    Answer, Command, Effect, Engine, Fact, Input, Observation, Request, Step, Verb, explain,
+    Answer, Command, Effect, Engine, Fact, Input, Observation, Request, Spec, Step, Verb, explain,
 };
 use wavegate_model::observation::Stamp;
 use wavegate_model::release::Reversal;
 use wavegate_model::{
-    ClusterName, ClusterObservation, CommandId, Digest, DurationMs, Epoch, Generation, NodeCounts,
-    Permille, Timestamp,
+    ClusterName, ClusterObservation, CommandId, Digest, DurationMs, Epoch, FleetView, Generation,
+    Member, NodeCounts, Permille, RolloutId, Timestamp, WaveName,
 };
 
 pub(crate) use crate::scenario::START;
@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) auditor: Auditor,
     pub(crate) facts: Vec<(Timestamp, Fact)>,
     pub(crate) commands: u64,
+    /// The fleet as its document says it.
+    pub(crate) fleet: Vec<Member>,
     pub(crate) rng: Rng,
     /// Compares the state with the fold of all facts after every so many steps; 0 for never.
     pub(crate) fold_every: u64,
@@ -87,6 +89,7 @@ impl World {
             auditor: Auditor::new(&spec),
             facts: Vec::new(),
             commands: 0,
+            fleet: members(&spec),
             rng: Rng::new(seed),
             fold_every: 1,
             steps: 0,
@@ -112,14 +115,18 @@ impl World {
     fn claim_and_poll(&mut self) {
         let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
         for cluster in names {
-            let found = self.clusters.get_mut(&cluster).unwrap();
-            found.epoch = found.epoch.next();
-            let epoch = found.epoch;
-            let claimed = Observation::Claimed { cluster, epoch };
-            let at = self.later();
-            self.at(at, Event::Deliver(Input::Observation(claimed)));
+            self.claim(cluster);
         }
         self.at(self.now + 50, Event::Poll);
+    }
+
+    fn claim(&mut self, cluster: ClusterName) {
+        let found = self.clusters.get_mut(&cluster).unwrap();
+        found.epoch = found.epoch.next();
+        let epoch = found.epoch;
+        let claimed = Observation::Claimed { cluster, epoch };
+        let at = self.later();
+        self.at(at, Event::Deliver(Input::Observation(claimed)));
     }
 
     pub(crate) fn finished(&self) -> bool {
@@ -496,6 +503,41 @@ impl World {
         });
     }
 
+    /// Clusters come into the fleet's document or leave it, and the host looks at it.
+    pub(crate) fn change_fleet(&mut self, added: &[(SiteDef, &str)], removed: &[&str]) {
+        self.fleet
+            .retain(|member| !removed.contains(&member.cluster.name.as_str()));
+        for (site, wave) in added {
+            for def in &site.clusters {
+                let (name, cluster) = fresh(def);
+                if self.clusters.contains_key(&name) {
+                    continue;
+                }
+                self.clusters.insert(name.clone(), cluster);
+                self.fleet.push(Member {
+                    cluster: scenario::cluster(def),
+                    wave: WaveName::new(*wave),
+                    site: site.name.as_str().into(),
+                    role: def.role.clone(),
+                });
+                self.claim(name);
+            }
+        }
+        let view = FleetView {
+            members: self.fleet.clone(),
+            excluded: Vec::new(),
+        };
+        self.request(Verb::Replan(Box::new(view)));
+    }
+
+    /// Other rollouts have these clusters, or none.
+    pub(crate) fn busy(&mut self, rollout: &str, clusters: &[&str]) {
+        let names: Vec<ClusterName> = clusters.iter().map(|name| (*name).into()).collect();
+        let behind = [(RolloutId::new(rollout), names)];
+        let behind = behind.into_iter().filter(|(_, c)| !c.is_empty()).collect();
+        self.input(&Input::Observation(Observation::Busy { behind }));
+    }
+
     pub(crate) fn kill_node(&mut self, name: &str) {
         let cluster = self.clusters.get_mut(&name.into()).unwrap();
         let alive = cluster.nodes.iter_mut().find(|node| !node.dead);
@@ -527,6 +569,24 @@ impl Drop for World {
         // Nothing can be done about a closed terminal.
         let _closed = std::io::stderr().write_all(tail.concat().as_bytes());
     }
+}
+
+fn members(spec: &Spec) -> Vec<Member> {
+    let mut members = Vec::new();
+    for wave in &spec.plan.waves {
+        for site in &wave.sites {
+            for planned in &site.clusters {
+                let cluster = spec.clusters.iter().find(|c| c.name == planned.name);
+                members.push(Member {
+                    cluster: cluster.expect("the plan is made of clusters").clone(),
+                    wave: wave.name.clone(),
+                    site: site.name.clone(),
+                    role: planned.role.clone(),
+                });
+            }
+        }
+    }
+    members
 }
 
 fn fresh(def: &scenario::ClusterDef) -> (ClusterName, Cluster) {

@@ -54,6 +54,7 @@ pub(super) fn wave(name: &str, sites: &[&str], after: Vec<usize>) -> PlannedWave
         site_soak: DurationMs::ZERO,
         soak: DurationMs::ZERO,
         approval: None,
+        origin: Default::default(),
     }
 }
 
@@ -86,10 +87,13 @@ pub(super) fn spec() -> Spec {
                     progress: DurationMs::secs(60),
                 },
             },
+            when_busy: Default::default(),
             windows: WindowRules::default(),
             membership: Membership {
                 unreachable_after: DurationMs::secs(10),
                 unreachable: OnUnreachable::Wait,
+                added: Default::default(),
+                removed: Default::default(),
             },
             strategy: StrategyUse {
                 plugin: PluginRef::Shipped(String::from("s")),
@@ -110,6 +114,7 @@ pub(super) fn spec() -> Spec {
             splits_traffic: true,
             surges: true,
         },
+        origin: None,
         windows: Windows::default(),
         pins: Pins {
             strategy: digest(9),
