@@ -194,7 +194,9 @@ fn spec(strategy: Digest) -> Spec {
                 site_soak: DurationMs::ZERO,
                 soak: DurationMs::ZERO,
                 approval: None,
+                approvers: Default::default(),
                 gates: None,
+                origin: Default::default(),
                 after: Vec::new(),
             }],
             excluded: Vec::new(),
@@ -206,17 +208,22 @@ fn spec(strategy: Digest) -> Spec {
             surges: false,
         },
         windows: Windows::default(),
+        started_by: String::new(),
         wave_windows: BTreeMap::new(),
+        origin: None,
         pins: Pins {
             strategy,
             strategy_name: "canary".to_owned(),
             gates: BTreeMap::new(),
+            strategy_state: None,
+            gate_states: BTreeMap::new(),
         },
     }
 }
 
 fn policy() -> Policy {
     Policy {
+        approvals: Vec::new(),
         name: "bench".into(),
         waves: Vec::new(),
         site_by: None,
@@ -242,7 +249,10 @@ fn policy() -> Policy {
         membership: Membership {
             unreachable_after: DurationMs::secs(60),
             unreachable: OnUnreachable::Wait,
+            added: Default::default(),
+            removed: Default::default(),
         },
+        when_busy: Default::default(),
         windows: WindowRules::default(),
         strategy: StrategyUse {
             plugin: PluginRef::Shipped("canary".to_owned()),

@@ -94,6 +94,21 @@ pub(crate) enum Command {
     Rollback(Steer),
     /// Ends a rollout although touched clusters are unreachable.
     Close(Steer),
+    /// Waits for no timed wait any more: neither a strategy's nor a soak's. Gates still have to
+    /// pass, limits and approvals stay.
+    Promote(Promote),
+    /// Tries again: a site that failed, went back or could not go back, and whatever backs off.
+    Retry(Retry),
+    /// Leaves out a site that is untouched or at its baseline, or gives up one that does not
+    /// answer.
+    Skip(Skip),
+    /// Gives a person's verdict in place of a gate's, for the evidence that is there now.
+    OverrideGate(OverrideGate),
+    /// Restores the baselines after a rollout has ended.
+    Undo(Undo),
+    /// Works with plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Writes the JSON Schema of a kind of document, for editors; lists the kinds if none is named.
     Schema(Schema),
     /// Writes completions for a shell.
@@ -103,7 +118,7 @@ pub(crate) enum Command {
     },
     /// Writes the manual page, or that of a command.
     Man {
-        /// Which command.
+        /// Which command, as in `pause` or `"plugin swap"`.
         command: Option<String>,
     },
     #[command(hide = true)]
@@ -234,6 +249,38 @@ pub(crate) struct Steer {
     pub(crate) dry_run: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// Lets another component take the part of the strategy or of a gate in a rollout that goes on.
+    ///
+    /// It passes the checks of a start. Questions to the component before are void, and so are the
+    /// verdicts of a gate; its state is dropped unless the new one declares the same name and
+    /// state version. Nothing else of the rollout changes.
+    Swap(SwapPlugin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SwapPlugin {
+    /// Id of the rollout, or the beginning of one.
+    pub(crate) rollout: String,
+    /// The part and the component: a file, if it has a `/` or ends in `.wasm`, or a shipped plugin.
+    #[arg(value_name = "strategy=REF|gate/NAME=REF")]
+    pub(crate) part: String,
+    /// The component must have this digest.
+    #[arg(long, env = "WAVEGATE_DIGEST", value_name = "sha256:…")]
+    pub(crate) digest: Option<String>,
+    /// Its configuration, as YAML or JSON; that of the component before if none is given.
+    #[arg(long, env = "WAVEGATE_CONFIG", value_name = "FILE|-")]
+    pub(crate) config: Option<PathBuf>,
+    /// Why; it is kept in the history. Only a dry run needs none.
+    #[arg(long, env = "WAVEGATE_REASON")]
+    pub(crate) reason: Option<String>,
+    /// Changes nothing: asks the component what this rollout has asked the one before, with the
+    /// evidence that was recorded, and shows where it answers otherwise.
+    #[arg(long, env = "WAVEGATE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Approve {
     #[command(flatten)]
@@ -244,4 +291,57 @@ pub(crate) struct Approve {
     /// Approves the stage of this site only.
     #[arg(long, env = "WAVEGATE_SITE")]
     pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Promote {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Only the waits of this site.
+    #[arg(long, env = "WAVEGATE_SITE")]
+    pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Retry {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Only this site; whatever has failed or backs off if none is given.
+    pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Skip {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Which site.
+    pub(crate) site: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OverrideGate {
+    #[command(flatten)]
+    pub(crate) steer: Steer,
+    /// Which gate of the policy.
+    pub(crate) gate: String,
+    /// Only about this wave.
+    #[arg(long, env = "WAVEGATE_WAVE", conflicts_with = "site")]
+    pub(crate) wave: Option<String>,
+    /// Only about this site.
+    #[arg(long, env = "WAVEGATE_SITE")]
+    pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Undo {
+    /// Id of the rollout, or the beginning of one.
+    pub(crate) rollout: String,
+    /// Why; it is kept in the history.
+    #[arg(long, env = "WAVEGATE_REASON")]
+    pub(crate) reason: String,
+    /// Only says whether it would be undone.
+    #[arg(long, env = "WAVEGATE_DRY_RUN")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) manner: Manner,
 }

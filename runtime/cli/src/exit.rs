@@ -48,7 +48,10 @@ impl Exit {
             "refused: by policy, by another owner, by a host that took over",
         ),
         (Self::RollbackIncomplete, "rollback incomplete"),
-        (Self::Aborted, "aborted, or closed incomplete"),
+        (
+            Self::Aborted,
+            "aborted, closed incomplete, or superseded by a newer rollout",
+        ),
         (Self::Plugin, "a plugin was rejected or is unusable"),
         (
             Self::Unreachable,
@@ -69,7 +72,7 @@ impl From<End> for Exit {
             End::Done => Self::Done,
             End::RolledBack => Self::RolledBack,
             End::RollbackIncomplete => Self::RollbackIncomplete,
-            End::Aborted | End::Incomplete => Self::Aborted,
+            End::Aborted | End::Incomplete | End::Replaced => Self::Aborted,
             End::Superseded => Self::Refused,
         }
     }

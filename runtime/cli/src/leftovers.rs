@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use wavegate_engine::State;
 use wavegate_engine::moving::Known;
-use wavegate_engine::state::SitePhase;
+use wavegate_engine::state::{ClusterState, SitePhase};
+use wavegate_model::ClusterName;
 
 /// A site that could not go back.
 #[derive(serde::Serialize)]
@@ -68,13 +69,16 @@ pub(crate) fn not_back(state: &State) -> Vec<NotBack<'_>> {
         .collect()
 }
 
-/// Touched clusters that did not answer when they were looked at last: what became of them is
-/// not known.
+/// Touched clusters that did not answer when they were looked at last, or whose site was given up
+/// because they did not: what became of them is not known.
 pub(crate) fn unreachable(state: &State) -> Vec<&str> {
-    let lost = state
-        .clusters
-        .iter()
-        .filter(|(_, cluster)| cluster.touched && cluster.lost.is_some());
+    let given_up = |name: &ClusterName, cluster: &ClusterState| {
+        let site = cluster.site.as_ref().map(|site| state.site(site));
+        site.is_some_and(|site| site.given_up.contains(name))
+    };
+    let lost = state.clusters.iter().filter(|(name, cluster)| {
+        cluster.touched && (cluster.lost.is_some() || given_up(name, cluster))
+    });
     lost.map(|(name, _)| name.as_str()).collect()
 }
 

@@ -8,6 +8,7 @@
 //! **Start at** [`dispatch`]; each command is a function in `commands`.
 
 mod args;
+mod busy;
 mod clock;
 mod commands;
 mod crash;
@@ -16,6 +17,7 @@ mod exit;
 mod follow;
 mod host;
 mod leftovers;
+mod membership;
 mod output;
 mod plan_text;
 mod preflight;
@@ -24,12 +26,13 @@ mod rehearse;
 mod report;
 mod requests;
 mod shipped;
+mod swap_text;
 mod verdicts;
 mod words;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Plugin};
 use clap::Parser as _;
-use commands::{down, init, look, man, plan, quickstart, run, steer};
+use commands::{down, init, look, man, plan, plugin, quickstart, run, steer, undo};
 use exit::{Exit, Failure, Result};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -100,6 +103,21 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
             steer::steer("rollback", Verb::Rollback, args, &state, format).await
         }
         Command::Close(args) => steer::steer("close", Verb::Close, args, &state, format).await,
+        Command::Promote(args) => {
+            let verb = Verb::Promote(args.site.as_deref().map(Into::into));
+            steer::steer("promote", verb, args.steer, &state, format).await
+        }
+        Command::Retry(args) => {
+            let verb = Verb::Retry(args.site.as_deref().map(Into::into));
+            steer::steer("retry", verb, args.steer, &state, format).await
+        }
+        Command::Skip(args) => {
+            let verb = Verb::Skip(args.site.as_str().into());
+            steer::steer("skip", verb, args.steer, &state, format).await
+        }
+        Command::OverrideGate(args) => steer::override_gate(args, &state, format).await,
+        Command::Undo(args) => undo::undo(args, &state, format).await,
+        Command::Plugin(Plugin::Swap(args)) => plugin::swap(args, &state, format).await,
         Command::Schema(args) => man::schema(&args, format),
         Command::Completions { shell } => Ok(man::completions(shell)),
         Command::Man { command } => man::man(command.as_deref()),

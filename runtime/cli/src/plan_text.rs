@@ -6,14 +6,15 @@ use crate::output::{STRONG, paint};
 use crate::prepare::Prepared;
 use crate::words::plural;
 use std::collections::BTreeMap;
+use wavegate_model::approval::Starter;
 use wavegate_model::plugin::{Phase, Stage};
 use wavegate_model::policy::{
-    BudgetWindow, EndState, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable, PluginRef,
-    TimeLimit,
+    BudgetWindow, EndState, GateUse, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable, OnUnreachable,
+    PluginRef, TimeLimit, WhenBusy,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::windows::OpenRule;
-use wavegate_model::{Amount, ClusterName, DurationMs, PlannedSite, PlannedWave};
+use wavegate_model::{Amount, Approvers, ClusterName, DurationMs, PlannedSite, PlannedWave};
 
 /// Clusters that are listed of each wave, and of those that are left out: a wave fits a screen.
 const LISTED_MAX: usize = 20;
@@ -44,6 +45,7 @@ pub(crate) fn text(name: &str, prepared: &Prepared, outlines: &[Outline], more: 
     }
     page.excluded();
     page.stages(outlines, more);
+    page.approvals();
     page.batches();
     page.gates();
     page.windows();
@@ -114,7 +116,8 @@ impl Page<'_> {
         self.title("wave", &title);
         self.row("starts", &starts);
         if let Some(text) = &wave.approval {
-            self.row("approval", &format!("a person has to agree: {text}"));
+            let who = agree(&wave.approvers);
+            self.row("approval", &format!("{who}: {text}"));
         }
         self.row("sites", &parallel);
         self.row("soak", &soak);
@@ -224,6 +227,31 @@ impl Page<'_> {
             let rest = plural(more, "more site");
             self.line(&format!(
                 "  and those of {rest} with other numbers of nodes"
+            ));
+        }
+    }
+
+    /// What people have to agree to before a stage, whatever the strategy says.
+    fn approvals(&mut self) {
+        let approvals = &self.prepared.spec.policy.approvals;
+        if approvals.is_empty() {
+            return;
+        }
+        self.title(
+            "approvals",
+            ", in each site before anything of the stage is done",
+        );
+        for approval in approvals {
+            let waves: Vec<&str> = approval.waves.iter().map(|wave| wave.as_str()).collect();
+            let waves = if waves.is_empty() {
+                String::new()
+            } else {
+                format!(" in {}", listed(&waves))
+            };
+            let who = agree(&approval.approvers);
+            self.line(&format!(
+                "  {}{waves}: {who}: {}",
+                approval.stage, approval.text
             ));
         }
     }
@@ -464,6 +492,39 @@ impl Page<'_> {
             membership.unreachable_after
         );
         self.row("lost", &text);
+        // What is said here only when the policy says it: a plan that stays is what people expect.
+        let added = match membership.added {
+            OnAdded::Ignore => None,
+            OnAdded::Append => Some(
+                "comes into the wave that selects it, or into a last wave once that has begun to soak",
+            ),
+            OnAdded::OwnWave => Some("comes into a last wave after all others"),
+        };
+        let removed = match membership.removed {
+            OnRemoved::Skip => None,
+            OnRemoved::Hold => Some("is let go as it stands, and the rollout holds"),
+            OnRemoved::Fail => Some("fails its site"),
+        };
+        if let Some(added) = added {
+            let text = format!("a cluster that comes into the fleet while it runs {added}");
+            self.row("added", &text);
+        }
+        if let Some(removed) = removed {
+            let text =
+                format!("a cluster that leaves the fleet after its site has begun {removed}");
+            self.row("removed", &text);
+        }
+        let busy = match self.prepared.spec.policy.when_busy {
+            WhenBusy::Refuse => None,
+            WhenBusy::Queue => Some("waits until they have ended"),
+            WhenBusy::Supersede => {
+                Some("makes them go back where they are not done, and waits until they have ended")
+            }
+        };
+        if let Some(busy) = busy {
+            let text = format!("while other rollouts are at work in its clusters it {busy}");
+            self.row("busy", &text);
+        }
     }
 }
 
@@ -502,6 +563,22 @@ fn when(phase: Phase) -> &'static str {
 fn reference(plugin: &PluginRef) -> String {
     match plugin {
         PluginRef::Shipped(name) | PluginRef::File(name) => name.clone(),
+    }
+}
+
+/// `a person has to agree`, `2 of ann, bob and cat have to agree, not whoever started it`.
+fn agree(approvers: &Approvers) -> String {
+    let names: Vec<&str> = approvers.by.iter().map(String::as_str).collect();
+    let who = match (approvers.count, names.as_slice()) {
+        (1, []) => "a person has to agree".to_owned(),
+        (count, []) => format!("{count} people have to agree"),
+        (1, [one]) => format!("{one} has to agree"),
+        (1, names) => format!("one of {} has to agree", listed(names)),
+        (count, names) => format!("{count} of {} have to agree", listed(names)),
+    };
+    match approvers.starter {
+        Starter::Counts => who,
+        Starter::DoesNotCount => format!("{who}, and not whoever started it"),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::output;
 use std::collections::{BTreeMap, BTreeSet};
 use wavegate_engine::Spec;
+use wavegate_model::policy::WhenBusy;
 use wavegate_model::{Cluster, ClusterName, PlannedSite, RolloutId, SourceName};
 use wavegate_ports::driver::{DriverError, DriverScope, Inspection};
 use wavegate_ports::sources::Sources;
@@ -61,6 +62,12 @@ pub(crate) async fn check(host: &Host, spec: &Spec) -> Result<()> {
     ))
 }
 
+/// Other rollouts that are at work in the clusters of this one.
+pub(crate) async fn in_the_way(host: &Host, spec: &Spec) -> Vec<RolloutId> {
+    let inspected = inspect(host, spec).await;
+    owners(spec, &inspected).into_keys().cloned().collect()
+}
+
 async fn inspect(host: &Host, spec: &Spec) -> Inspected {
     let mut by_driver: BTreeMap<&str, Vec<Cluster>> = BTreeMap::new();
     for cluster in &spec.clusters {
@@ -101,7 +108,8 @@ fn of_clusters(spec: &Spec, inspected: &Inspected) -> Vec<Problem> {
         problems.push(Problem { exit, text });
     }
     // The claim decides; this only tells it before anything starts.
-    for (owner, clusters) in owners(spec, inspected) {
+    let refuses = spec.policy.when_busy == WhenBusy::Refuse;
+    for (owner, clusters) in owners(spec, inspected).into_iter().filter(|_| refuses) {
         let (service, clusters) = (&spec.service, clusters.join(", "));
         problems.push(Problem {
             exit: Exit::Refused,
@@ -132,6 +140,17 @@ fn of_clusters(spec: &Spec, inspected: &Inspected) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Another unfinished rollout at work in a rollout's clusters, in words.
+pub(crate) async fn at_work(host: &Host, spec: &Spec) -> Option<String> {
+    let inspected = inspect(host, spec).await;
+    let (owner, clusters) = owners(spec, &inspected).into_iter().next()?;
+    let clusters = clusters.join(", ");
+    Some(format!(
+        "rollout {owner} of service {} is unfinished in {clusters}",
+        spec.service
+    ))
 }
 
 /// Other rollouts that own clusters, and which.

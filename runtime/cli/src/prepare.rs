@@ -3,17 +3,20 @@
 
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Failure, Result};
-use crate::host::{Host, LOCAL};
+use crate::host::{Host, LOCAL, actor};
 use crate::output;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use wavegate_conductor::swap::tag;
 use wavegate_documents::{Colour, Diagnostics, Documents, Location, ResolvedRollout, Severity};
 use wavegate_driver_local::artifact::{Artifact, Connection};
-use wavegate_engine::{Capabilities, Pins, Spec};
+use wavegate_engine::{Capabilities, Origin, Pins, Spec};
 use wavegate_model::plugin::{PluginKind, ReleaseId, SiteSummary, Stage};
 use wavegate_model::policy::{GateUse, PluginRef};
 use wavegate_model::source::{Auth, SecretRef, SourceKind};
-use wavegate_model::{Cluster, ClusterName, GateName, RolloutId, SourceSpec, Unavailable};
+use wavegate_model::{
+    Cluster, ClusterName, GateName, RolloutId, SourceName, SourceSpec, Unavailable,
+};
 use wavegate_ports::clock::Clock as _;
 use wavegate_ports::plugins::{Answer, CallEnd, LoadedPlugin, PluginCall, Plugins, Question};
 
@@ -192,7 +195,7 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
     let windows = wavegate_documents::windows::expand(&policy.windows, SystemClock.now());
     let windows = windows
         .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
-    let wave_windows = wavegate_documents::windows::expand_waves(&policy, SystemClock.now());
+    let wave_windows = wavegate_documents::windows::expand_waves(policy, SystemClock.now());
     let wave_windows = wave_windows
         .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
     let spec = Spec {
@@ -204,7 +207,9 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
         clusters: resolved.clusters.clone(),
         sources: resolved.sources.clone(),
         windows,
+        started_by: actor(),
         wave_windows,
+        origin: origin(documents, name),
         capabilities: capabilities(host, &resolved)?,
         pins: Pins {
             strategy: strategy.digest.clone(),
@@ -213,13 +218,63 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
                 .iter()
                 .map(|(name, plugin)| (name.clone(), plugin.digest.clone()))
                 .collect(),
+            strategy_state: Some(tag(&strategy.about)),
+            gate_states: gates
+                .iter()
+                .map(|(name, plugin)| (name.clone(), tag(&plugin.about)))
+                .collect(),
         },
     };
-    Ok(Prepared {
+    let prepared = Prepared {
         spec,
         resolved,
         strategy,
         gates,
+    };
+    stages_exist(host, documents, &prepared).await?;
+    Ok(prepared)
+}
+
+/// An approval of a stage that the strategy never goes through would approve nothing, and nobody
+/// would be told.
+async fn stages_exist(host: &Host, documents: &Documents, prepared: &Prepared) -> Result<()> {
+    let mut problems = Diagnostics::default();
+    for (at, approval) in prepared.spec.policy.approvals.iter().enumerate() {
+        let mut known: Vec<String> = Vec::new();
+        for wave in &prepared.spec.plan.waves {
+            let concerned = approval.waves.is_empty() || approval.waves.contains(&wave.name);
+            let site = wave.sites.first().filter(|_| concerned);
+            let Some(site) = site else { continue };
+            for stage in outline(host, prepared, site).await? {
+                if !known.contains(&stage.name) {
+                    known.push(stage.name);
+                }
+            }
+        }
+        if known.contains(&approval.stage) {
+            continue;
+        }
+        let place = Location::StageApproval(prepared.spec.policy.name.clone(), at);
+        let name = &prepared.spec.pins.strategy_name;
+        let message = format!("the strategy {name} has no stage `{}`", approval.stage);
+        let hint = format!("it has: {}", known.join(", "));
+        let problem = documents.problem_at(&place, message, Some(hint));
+        problems = problems.and(problem.into());
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(invalid(problems))
+    }
+}
+
+/// The files that were read; none if one of them has a path that cannot be written down.
+fn origin(documents: &Documents, name: &str) -> Option<Origin> {
+    let absolute = |path: &PathBuf| Some(std::path::absolute(path).ok()?.to_str()?.to_owned());
+    let files: Option<Vec<String>> = documents.paths().iter().map(absolute).collect();
+    Some(Origin {
+        files: files?,
+        rollout: name.to_owned(),
     })
 }
 
@@ -285,7 +340,7 @@ fn slots(
             gate.name.clone(),
             slot.name.clone(),
         );
-        let Some(source) = gate.slots.get(&slot.name) else {
+        if !gate.slots.contains_key(&slot.name) {
             let message = format!(
                 "gate `{}` needs a source for its slot `{}` ({})",
                 gate.name, slot.name, slot.text
@@ -299,10 +354,17 @@ fn slots(
                 message,
                 Some(hint),
             ))));
-        };
-        let Some(spec) = resolved.sources.iter().find(|spec| spec.name == *source) else {
-            continue;
-        };
+        }
+    }
+    // A gate can ask every slot that is bound, also one that it does not declare.
+    gate.slots
+        .values()
+        .try_for_each(|source| granted(resolved, source, plugin))
+}
+
+/// The owner of a source lists the policy and the component.
+fn granted(resolved: &ResolvedRollout, source: &SourceName, plugin: &LoadedPlugin) -> Result<()> {
+    if let Some(spec) = resolved.sources.iter().find(|spec| spec.name == *source) {
         let policy = spec.policies.allows(&resolved.policy.name);
         if !policy || !spec.plugins.allows(&plugin.digest) {
             let what = if policy {
@@ -357,15 +419,7 @@ fn capabilities(host: &Host, resolved: &ResolvedRollout) -> Result<Capabilities>
 /// resume from anywhere means the same.
 pub(crate) fn make_absolute(resolved: &mut ResolvedRollout) -> Result<()> {
     for cluster in &mut resolved.clusters {
-        let mut connection: serde_json::Value = serde_json::from_str(&cluster.connection)?;
-        for key in ["dir", "frontDoorDir"] {
-            if let Some(value) = connection.get_mut(key)
-                && let Some(path) = value.as_str()
-            {
-                *value = absolute(&resolved.folders.fleet, path)?.into();
-            }
-        }
-        cluster.connection = connection.to_string();
+        connection_absolute(cluster, &resolved.folders.fleet)?;
     }
     for source in &mut resolved.sources {
         if let Some(folder) = resolved.folders.sources.get(&source.name) {
@@ -375,8 +429,22 @@ pub(crate) fn make_absolute(resolved: &mut ResolvedRollout) -> Result<()> {
     release_absolute(&mut resolved.release, &resolved.folders.release)
 }
 
+/// Folders of a cluster are named against the folder of its fleet's document.
+pub(crate) fn connection_absolute(cluster: &mut Cluster, folder: &Path) -> Result<()> {
+    let mut connection: serde_json::Value = serde_json::from_str(&cluster.connection)?;
+    for key in ["dir", "frontDoorDir"] {
+        if let Some(value) = connection.get_mut(key)
+            && let Some(path) = value.as_str()
+        {
+            *value = absolute(folder, path)?.into();
+        }
+    }
+    cluster.connection = connection.to_string();
+    Ok(())
+}
+
 /// Credentials and certificates are named against the folder of their source's document.
-fn source_absolute(source: &mut SourceSpec, folder: &Path) -> Result<()> {
+pub(crate) fn source_absolute(source: &mut SourceSpec, folder: &Path) -> Result<()> {
     let endpoint = match &mut source.kind {
         SourceKind::Probe => return Ok(()),
         SourceKind::Prometheus(prometheus) => &mut prometheus.endpoint,

@@ -83,7 +83,10 @@ impl Rehearsal {
         }
         spec.policy.time_limits = Default::default();
         spec.windows = Default::default();
+        spec.policy.approvals.clear();
         spec.wave_windows = Default::default();
+        // It plays alone.
+        spec.policy.when_busy = Default::default();
         let old = Release {
             version: "before".to_owned(),
             digest: Digest::from_sha256(&[0; 32]),

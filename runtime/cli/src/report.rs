@@ -4,7 +4,7 @@ use crate::host::StateDir;
 use crate::output::{self, BAD, Format, GOOD, JSON_VERSION, STRONG, paint};
 use crate::requests::{Requests, requests};
 use crate::words::plural;
-use crate::{follow, leftovers, verdicts, words};
+use crate::{follow, leftovers, swap_text, verdicts, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use wavegate_conductor::Outcome;
@@ -16,6 +16,9 @@ use wavegate_model::{GateName, SiteName};
 
 /// Lines about what made sites fail, at most: a screen full.
 const BROKEN_MAX: usize = 20;
+
+/// Clusters that came or went, at most: the status lists more.
+const MEMBERS_MAX: usize = 30;
 
 /// The report of a rollout as JSON.
 #[derive(serde::Serialize)]
@@ -35,12 +38,20 @@ struct Report<'a> {
     not_back: Vec<leftovers::NotBack<'a>>,
     /// Touched clusters that did not answer in the end.
     unreachable: Vec<&'a str>,
+    /// Verdicts that people gave in place of gates', in words.
+    overridden: Vec<String>,
+    /// What was approved and by whom, in words.
+    approved: Vec<String>,
+    /// What became of clusters that came or went while it ran.
+    members: BTreeMap<&'a str, String>,
     /// Largest number of nodes on the new release at once, summed over sites.
     exposed_nodes: u32,
     /// All answers of each gate, those on trial with what they would have decided.
     gates: BTreeMap<String, verdicts::GateSum>,
     /// None where no front door answers.
     requests: Option<Requests>,
+    /// What decided and judged in the end.
+    plugins: BTreeMap<String, swap_text::JsonPart<'a>>,
 }
 
 /// A measurement that broke its limit.
@@ -129,12 +140,20 @@ fn json<'a>(outcome: &Outcome, state: &'a State, requests: Option<Requests>) -> 
             .collect(),
         not_back: leftovers::not_back(state),
         unreachable: leftovers::unreachable(state),
+        overridden: words::overrides(state),
+        approved: words::approvals(state),
+        members: state
+            .members
+            .iter()
+            .map(|(name, outcome)| (name.as_str(), words::member(name, outcome)))
+            .collect(),
         exposed_nodes: exposed(state),
         gates: verdicts::sums(state, |_, _| true)
             .into_iter()
             .map(|(gate, sum)| (gate.to_string(), sum))
             .collect(),
         requests,
+        plugins: swap_text::parts(state),
     }
 }
 
@@ -218,10 +237,23 @@ fn text(outcome: &Outcome, state: &State, requests: Option<&Requests>, dir: &Sta
             ),
         );
     }
+    for (name, outcome) in state.members.iter().take(MEMBERS_MAX) {
+        let text = words::member(name, outcome);
+        line(&mut out, &format!("  fleet     {text}"));
+    }
     for text in leftovers::lines(state) {
         line(&mut out, &paint(BAD, &text));
     }
     gates(state).iter().for_each(|text| line(&mut out, text));
+    for text in words::approvals(state) {
+        line(&mut out, &format!("  approved  {text}"));
+    }
+    for text in words::overrides(state) {
+        line(&mut out, &paint(BAD, &format!("            {text}")));
+    }
+    for text in swap_text::swapped(state) {
+        line(&mut out, &format!("  swapped   {text}"));
+    }
     line(
         &mut out,
         &format!(

@@ -2,12 +2,16 @@
 
 use crate::clock;
 use crate::output::{BAD, GOOD, paint};
+use crate::swap_text;
 use wavegate_engine::command::Change;
 use wavegate_engine::explain::measurement_text;
-use wavegate_engine::fact::Withdrawn;
+use wavegate_engine::fact::{MemberChange, MemberOutcome, Withdrawn};
 use wavegate_engine::{End, Fact, State};
 use wavegate_model::plugin::{Evaluation, Phase, Proposal, Subject, Verdict};
-use wavegate_model::{ClusterName, Digest, Share, Split};
+use wavegate_model::{ClusterName, Digest, Generation, Share, SiteName, Split};
+
+/// Clusters of one change that a line names.
+const MEMBERS_MAX: usize = 5;
 
 /// `1 node`, `2 nodes`.
 pub(crate) fn plural(count: impl std::fmt::Display, thing: &str) -> String {
@@ -157,9 +161,14 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
             site,
             actor,
             reason,
+            stage,
         } => {
             let what = match (wave, site) {
                 (Some(wave), _) => format!("wave {wave}"),
+                (None, Some(site)) if stage.is_some() => {
+                    let stage = stage.as_deref().unwrap_or_default();
+                    format!("{} of site {site}", stage_words(stage))
+                }
                 (None, Some(site)) => format!("site {site}"),
                 (None, None) => "nothing".to_owned(),
             };
@@ -176,9 +185,103 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
                 count => format!("stopped: {reason}; {count} touched sites go back"),
             },
         ),
+        Fact::Promoted {
+            site,
+            actor,
+            reason,
+        } => {
+            let what = named_site(site.as_ref(), "the rollout");
+            let why = because(reason);
+            format!("{actor} promoted {what}, and no timed wait is waited for{why}")
+        }
+        Fact::RetryAsked {
+            site,
+            actor,
+            reason,
+        } => {
+            let what = named_site(site.as_ref(), "what has failed");
+            format!("{actor} tries {what} again{}", because(reason))
+        }
+        Fact::SiteRetried { site } => format!("site {site} is tried again"),
+        Fact::SkipAsked {
+            site,
+            actor,
+            reason,
+        } => format!("{actor} skipped site {site}{}", because(reason)),
+        Fact::SiteGivenUp { site, clusters } => {
+            let names: Vec<&str> = clusters.iter().map(|name| name.as_str()).collect();
+            let names = names.join(", ");
+            paint(
+                BAD,
+                &format!("site {site} is given up: nobody knows what runs in {names}"),
+            )
+        }
+        Fact::GateOverridden {
+            gate,
+            actor,
+            reason,
+        } => format!(
+            "{}: {actor} overrode gate {} ({}) to pass{}",
+            subject(&gate.subject),
+            gate.gate,
+            gate.phase.as_str(),
+            because(reason)
+        ),
+        Fact::Undone {
+            actor,
+            reason,
+            sites,
+        } => paint(
+            BAD,
+            &format!(
+                "{actor} undid the rollout{}; {} back",
+                because(reason),
+                match sites.len() {
+                    1 => "1 touched site goes".to_owned(),
+                    count => format!("{count} touched sites go"),
+                }
+            ),
+        ),
         Fact::Finished { end } => {
             let style = if *end == End::Done { GOOD } else { BAD };
             paint(style, &format!("the rollout has ended: {end}"))
+        }
+        Fact::PluginSwapped {
+            part,
+            from,
+            to,
+            memory,
+            actor,
+            reason,
+        } => format!(
+            "{actor} swapped {part}: {} -> {} {} {}, its state is {}{}",
+            from.text().short(),
+            to.writes.plugin,
+            to.version,
+            to.digest.text().short(),
+            swap_text::memory_word(*memory),
+            because(reason)
+        ),
+        Fact::Replanned {
+            plan,
+            changes,
+            actor,
+            reason,
+            ..
+        } => replanned(plan.generation, changes, actor, reason),
+        Fact::Queued { behind } if behind.is_empty() => {
+            "no other rollout is at work in its clusters".to_owned()
+        }
+        Fact::Queued { behind } => {
+            let behind: Vec<&str> = behind.keys().map(|rollout| rollout.as_str()).collect();
+            format!("it waits for other rollouts: {}", behind.join(", "))
+        }
+        Fact::DemandChanged { site, demand } => format!(
+            "site {site}: its traffic is carried by {} now",
+            plural(demand, "node")
+        ),
+        Fact::SiteReopened { site } => {
+            format!("site {site} has fewer nodes than it should have; it is decided again")
         }
         Fact::Resumed { .. }
         | Fact::Claimed { .. }
@@ -195,6 +298,36 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
         | Fact::SiteSoaked { .. }
         | Fact::InboxTaken { .. } => return None,
     })
+}
+
+fn replanned(
+    generation: Generation,
+    changes: &[MemberChange],
+    actor: &str,
+    reason: &str,
+) -> String {
+    let mut text = format!("plan {generation}, by {actor}{}", because(reason));
+    for change in changes.iter().take(MEMBERS_MAX) {
+        text.push_str(&format!("; {}", member(&change.cluster, &change.outcome)));
+    }
+    if changes.len() > MEMBERS_MAX {
+        text.push_str(&format!("; and {} more", changes.len() - MEMBERS_MAX));
+    }
+    text
+}
+
+/// What became of a cluster that came or went.
+pub(crate) fn member(cluster: &ClusterName, outcome: &MemberOutcome) -> String {
+    match outcome {
+        MemberOutcome::Added { wave, .. } => format!("cluster {cluster} came into wave {wave}"),
+        MemberOutcome::LeftOut { why } => format!("cluster {cluster} is left out: {why}"),
+        MemberOutcome::Left => format!("cluster {cluster} left untouched"),
+        MemberOutcome::LetGo { was } => {
+            format!("cluster {cluster} left and was let go as it stood: {was}")
+        }
+        MemberOutcome::Kept => format!("cluster {cluster} left; its site goes back if it answers"),
+        MemberOutcome::Returned => format!("cluster {cluster} is in the fleet again"),
+    }
 }
 
 /// `25% on 2.0 in eu-1, 75% on 1.0 in eu-1`.
@@ -232,12 +365,16 @@ fn withdrawn(why: Withdrawn) -> &'static str {
     }
 }
 
-fn because(reason: &str) -> String {
+pub(crate) fn because(reason: &str) -> String {
     if reason.is_empty() {
         String::new()
     } else {
         format!(": {reason}")
     }
+}
+
+fn named_site(site: Option<&SiteName>, otherwise: &str) -> String {
+    site.map_or_else(|| otherwise.to_owned(), |site| format!("site {site}"))
 }
 
 fn subject(subject: &Subject) -> String {
@@ -305,4 +442,38 @@ pub(crate) fn verdict(evaluation: &Evaluation) -> String {
 pub(crate) fn repeats(fact: &Fact) -> bool {
     matches!(fact, Fact::GateAnswered { gate, evaluation, .. }
         if matches!(gate.phase, Phase::Continuous | Phase::Soak) && evaluation.verdict == Verdict::Pass)
+}
+
+/// Verdicts that people gave in place of gates', as far as they are in force.
+pub(crate) fn overrides(state: &State) -> Vec<String> {
+    let gates = state.gates().filter_map(|(key, gate)| {
+        let by = gate.override_in_force()?;
+        Some(format!(
+            "overridden: gate {} ({}) of {}, by {}{}",
+            key.gate,
+            key.phase.as_str(),
+            subject(&key.subject),
+            by.actor,
+            because(&by.reason)
+        ))
+    });
+    gates.collect()
+}
+
+/// What was approved, and by whom, in words.
+pub(crate) fn approvals(state: &State) -> Vec<String> {
+    let people = |by: &std::collections::BTreeSet<String>| {
+        by.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let waves = state.spec.plan.waves.iter().zip(&state.waves);
+    let waves = waves
+        .filter(|(_, wave)| !wave.approved.is_empty())
+        .map(|(plan, wave)| format!("wave {} by {}", plan.name, people(&wave.approved)));
+    let sites = state.sites.iter().flat_map(|(name, site)| {
+        let stage = move |(stage, by): (&String, _)| {
+            format!("{} of site {name} by {}", stage_words(stage), people(by))
+        };
+        site.approved.iter().map(stage)
+    });
+    waves.chain(sites).collect()
 }

@@ -12,8 +12,7 @@ use tokio::sync::mpsc;
 use wavegate_engine::{Answer as EngineAnswer, Input, Spec};
 use wavegate_model::evidence::EvidenceScope;
 use wavegate_model::plugin::{GateCall, PluginState, SiteView};
-use wavegate_model::policy::GateUse;
-use wavegate_model::{ConsultationId, GateName, Generation, Unavailable};
+use wavegate_model::{ConsultationId, DurationMs, GateName, Generation, Unavailable};
 use wavegate_ports::journal::Blob;
 use wavegate_ports::plugins::{Answer, CallEnd, CallReport, PluginCall, Question};
 
@@ -96,7 +95,7 @@ pub(crate) fn gate(
         .find(|g| g.name == *gate)
         .expect("the engine asks gates of the policy")
         .clone();
-    let scope = scope(&call, &policy);
+    let scope = scope(&call, policy.fresh_for);
     let question = PluginCall {
         rollout: spec.rollout.clone(),
         digest: spec
@@ -151,7 +150,8 @@ pub(crate) fn gate(
     });
 }
 
-fn scope(call: &GateCall, policy: &GateUse) -> EvidenceScope {
+/// What the questions of an evaluation are about.
+pub fn scope(call: &GateCall, fresh_for: Option<DurationMs>) -> EvidenceScope {
     let clusters = call.updated.iter().chain(&call.untouched);
     EvidenceScope {
         now: call.now,
@@ -160,7 +160,7 @@ fn scope(call: &GateCall, policy: &GateUse) -> EvidenceScope {
         baselines: clusters
             .map(|cluster| (cluster.name.clone(), cluster.baseline.clone()))
             .collect(),
-        fresh_for: policy.fresh_for,
+        fresh_for,
     }
 }
 

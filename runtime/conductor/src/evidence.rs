@@ -22,19 +22,22 @@ use wavegate_ports::sources::Sources;
 const FETCHES_MAX: usize = 16;
 
 /// Who is asked, and what holds for all questions of one evaluation.
-pub(crate) struct Asking {
-    pub(crate) plugins: Arc<dyn Plugins>,
-    pub(crate) sources: Arc<dyn Sources>,
+pub struct Asking {
+    /// Who calls the gate.
+    pub plugins: Arc<dyn Plugins>,
+    /// Who answers it.
+    pub sources: Arc<dyn Sources>,
     /// Which source answers for a slot.
-    pub(crate) slots: BTreeMap<SlotName, SourceName>,
-    pub(crate) scope: EvidenceScope,
+    pub slots: BTreeMap<SlotName, SourceName>,
+    /// What the questions are about.
+    pub scope: EvidenceScope,
 }
 
 /// The questions of an evaluation, each with the digest of its answer.
-pub(crate) type Recorded = Vec<(Query, Digest)>;
+pub type Recorded = Vec<(Query, Digest)>;
 
 /// Asks a gate until it answers, or cannot. The bytes of all evidence go to `blobs`.
-pub(crate) async fn rounds(
+pub async fn rounds(
     asking: Asking,
     mut question: PluginCall,
     blobs: &mut Vec<Blob>,

@@ -7,14 +7,18 @@
 //! **Does not own:** any decision (that is `engine`), any adapter (they come through `ports`).
 //!
 //! **Start at** [`run`]. [`runner`] is the loop, [`effects`] and [`consult`] carry commands out,
-//! [`watch`] looks at clusters, [`record`] says what a journal holds.
+//! [`watch`] looks at clusters, [`swap`] at components that are to take a part, `queue` waits for
+//! other rollouts, [`record`] says what a journal holds.
 
 pub mod consult;
 pub mod effects;
-mod evidence;
+pub mod evidence;
+mod queue;
 pub mod record;
 pub mod runner;
+pub mod swap;
 pub mod watch;
+mod watchers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

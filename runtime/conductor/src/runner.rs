@@ -1,13 +1,15 @@
 //! The loop of one rollout.
 
 use crate::record::{STEP, StepRecord, read_story, record};
-use crate::watch::{self, Attention, Refused};
-use crate::{Event, OnHold, Options, Outcome, Ports, RunError, consult, effects};
+use crate::watch::{Attention, Refused};
+use crate::watchers::Watchers;
+use crate::{Event, OnHold, Options, Outcome, Ports, RunError, consult, effects, queue, swap};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch as signal};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
+use tokio::time::Interval;
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::explain;
 use wavegate_engine::input::Request;
@@ -31,6 +33,13 @@ pub enum Begin {
     Start(Box<Spec>),
     /// With what the journal has.
     Resume(RolloutId),
+    /// With a rollout that has ended: it goes back.
+    Undo {
+        /// Which one.
+        rollout: RolloutId,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Something that arrived, with what is to be recorded about it.
@@ -55,7 +64,7 @@ impl Arrival {
 #[derive(Clone)]
 pub(crate) struct Fleet {
     pub(crate) rollout: RolloutId,
-    drivers: Arc<BTreeMap<ClusterName, Arc<dyn Driver>>>,
+    drivers: Arc<Mutex<BTreeMap<ClusterName, Arc<dyn Driver>>>>,
     claims: Arc<Mutex<BTreeMap<ClusterName, Epoch>>>,
 }
 
@@ -74,41 +83,54 @@ impl Fleet {
         }
         Ok(Self {
             rollout: spec.rollout.clone(),
-            drivers: Arc::new(drivers),
+            drivers: Arc::new(Mutex::new(drivers)),
             claims: Arc::default(),
         })
     }
 
-    pub(crate) fn driver_of(&self, cluster: &ClusterName) -> &Arc<dyn Driver> {
-        self.drivers
-            .get(cluster)
-            .expect("every cluster of the plan has a driver")
+    pub(crate) fn driver_of(&self, cluster: &ClusterName) -> Arc<dyn Driver> {
+        let drivers = held(&self.drivers);
+        let driver = drivers.get(cluster);
+        Arc::clone(driver.expect("every cluster of the plan has a driver"))
+    }
+
+    /// A cluster that came while the rollout runs.
+    pub(crate) fn add(&self, cluster: &ClusterName, driver: &Arc<dyn Driver>) {
+        held(&self.drivers).insert(cluster.clone(), Arc::clone(driver));
     }
 
     pub(crate) fn note_claim(&self, cluster: &ClusterName, epoch: Epoch) {
-        self.claims
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .insert(cluster.clone(), epoch);
+        held(&self.claims).insert(cluster.clone(), epoch);
     }
 
-    async fn disown(&self, spec: &Spec) {
-        let claims = std::mem::take(
-            &mut *self
-                .claims
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        );
+    pub(crate) async fn disown(&self, spec: &Spec) {
+        let claims = std::mem::take(&mut *held(&self.claims));
         for (cluster, epoch) in claims {
-            if let Err(error) = self
-                .driver_of(&cluster)
-                .disown(&self.rollout, &spec.service, &cluster, epoch)
-                .await
-            {
-                tracing::warn!(%cluster, %error, "failed to give a cluster up");
-            }
+            self.give_up(spec, &cluster, epoch).await;
         }
     }
+
+    /// Gives up one cluster, if it was claimed.
+    pub(crate) async fn disown_one(&self, spec: &Spec, cluster: &ClusterName) {
+        let claim = held(&self.claims).remove(cluster);
+        if let Some(epoch) = claim {
+            self.give_up(spec, cluster, epoch).await;
+        }
+    }
+
+    async fn give_up(&self, spec: &Spec, cluster: &ClusterName, epoch: Epoch) {
+        let driver = self.driver_of(cluster);
+        let disowned = driver.disown(&self.rollout, &spec.service, cluster, epoch);
+        if let Err(error) = disowned.await {
+            tracing::warn!(%cluster, %error, "failed to give a cluster up");
+        }
+    }
+}
+
+/// Nothing that holds one of these locks can panic half-way through a change.
+fn held<T>(lock: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    lock.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Runs a rollout until it ends, holds (if asked to end then), or `stop` becomes true.
@@ -120,73 +142,88 @@ pub async fn run(
     events: mpsc::UnboundedSender<Event>,
     mut stop: signal::Receiver<bool>,
 ) -> Result<Outcome, RunError> {
+    let begins = matches!(begin, Begin::Start(_));
     let (mut turns, first) = Turns::open(&ports, begin, actor, options.clone(), events).await?;
     turns.take(first).await?;
-    let spec = turns.engine.state().spec.clone();
-    attach(&ports, &spec).await?;
-
-    let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
-    let (refuse, mut refused) = mpsc::channel::<Refused>(16);
-    let mut tasks = JoinSet::new();
-    for cluster in &spec.clusters {
-        let attention = Arc::new(Attention::default());
-        turns
-            .attention
-            .insert(cluster.name.clone(), attention.clone());
-        let (fleet, service, name) = (
-            turns.fleet.clone(),
-            spec.service.clone(),
-            cluster.name.clone(),
-        );
-        tasks.spawn(watch::cluster(
-            fleet,
-            service,
-            name,
-            attention,
-            options.clone(),
-            inputs.clone(),
-            refuse.clone(),
-        ));
+    if let Some(end) = turns.engine.state().end() {
+        return Ok(Outcome::Ended(end));
     }
+    let spec = turns.engine.state().spec.clone();
+    if let Err(error) = attach(&ports, &spec).await {
+        // One that has only just begun is over; one that goes on can go on later.
+        if begins {
+            turns.give_up(&error.to_string()).await?;
+        }
+        return Err(error);
+    }
+
     let mut inbox = tokio::time::interval(options.poll_inbox);
     inbox.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let outcome = loop {
+        if let Some(outcome) = queue::wait(&mut turns, &mut inbox, &mut stop).await? {
+            break outcome;
+        }
+        match at_work(&mut turns, &mut inbox, &mut stop).await? {
+            Some(outcome) => break outcome,
+            // Somebody else was quicker: back into the queue, without holding others up.
+            None => turns.fleet.disown(&turns.engine.state().spec).await,
+        }
+    };
+    if matches!(outcome, Outcome::Ended(end) if end != End::Superseded) {
+        turns.fleet.disown(&turns.engine.state().spec).await;
+    }
+    Ok(outcome)
+}
+
+/// Watches clusters and takes turns until the run is over; none if it has to queue after all.
+async fn at_work(
+    turns: &mut Turns,
+    inbox: &mut Interval,
+    stop: &mut signal::Receiver<bool>,
+) -> Result<Option<Outcome>, RunError> {
+    let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
+    let (refuse, mut refused) = mpsc::channel::<Refused>(16);
+    let mut watchers = Watchers::new(turns, inputs.clone(), refuse);
+    watchers.begin(turns);
     // A rollout that goes on has sites in flight, whose beginning no fact will tell again.
     turns.attend_all();
     turns.release_all(&inputs);
-
     let outcome = loop {
         let due = turns.due_in();
         let arrivals = tokio::select! {
             biased;
-            () = stopped(&mut stop) => break Outcome::Interrupted,
+            () = stopped(stop) => break Outcome::Interrupted,
             Some(Refused { cluster, error }) = refused.recv() => {
+                if queue::may_wait(turns.engine.state()) {
+                    watchers.end().await;
+                    return Ok(None);
+                }
                 turns.give_up(&error.to_string()).await?;
-                turns.fleet.disown(&spec).await;
-                return Err(RunError::Owned { rollout: spec.rollout.clone(), cluster, source: error });
+                turns.fleet.disown(&turns.engine.state().spec).await;
+                return Err(RunError::Owned { rollout: turns.rollout.clone(), cluster, source: error });
             }
             Some(first) = arriving.recv() => drain(first, &mut arriving),
             _ = inbox.tick() => turns.inbox().await?,
             () = tokio::time::sleep(due) => vec![Arrival::input(Input::Elapsed)],
         };
         turns.take(arrivals).await?;
+        watchers.follow_plan(turns).await;
         turns.release_all(&inputs);
         if let Some(end) = turns.engine.state().end() {
             break Outcome::Ended(end);
         }
-        let now = ports.clock.now();
-        if options.on_hold == OnHold::Exit && explain::needs(turns.engine.state(), now).is_some() {
-            break Outcome::Held(explain::explain(turns.engine.state(), now));
+        let now = turns.ports.clock.now();
+        let state = turns.engine.state();
+        if turns.options.on_hold == OnHold::Exit && explain::needs(state, now).is_some() {
+            break Outcome::Held(explain::explain(state, now));
         }
     };
-    tasks.shutdown().await;
-    if matches!(outcome, Outcome::Ended(end) if end != End::Superseded) {
-        turns.fleet.disown(&spec).await;
-    }
-    Ok(outcome)
+    watchers.end().await;
+    Ok(Some(outcome))
 }
 
 /// Ready when the run is to stop; never, if nobody can say so any more.
-async fn stopped(stop: &mut signal::Receiver<bool>) {
+pub(crate) async fn stopped(stop: &mut signal::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -203,7 +240,7 @@ fn drain(first: Arrival, arriving: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival>
     arrivals
 }
 
-async fn attach(ports: &Ports, spec: &Spec) -> Result<(), RunError> {
+pub(crate) async fn attach(ports: &Ports, spec: &Spec) -> Result<(), RunError> {
     for (name, driver) in &ports.drivers {
         let clusters: Vec<_> = spec
             .clusters
@@ -239,18 +276,21 @@ async fn attach(ports: &Ports, spec: &Spec) -> Result<(), RunError> {
 }
 
 /// The engine with everything that a turn needs.
-struct Turns {
-    ports: Ports,
-    options: Options,
+pub(crate) struct Turns {
+    pub(crate) ports: Ports,
+    pub(crate) options: Options,
     rollout: RolloutId,
     writer: u64,
-    engine: Engine,
+    pub(crate) engine: Engine,
     auditor: Auditor,
-    fleet: Fleet,
-    attention: BTreeMap<ClusterName, Arc<Attention>>,
+    pub(crate) fleet: Fleet,
+    pub(crate) attention: BTreeMap<ClusterName, Arc<Attention>>,
     events: mpsc::UnboundedSender<Event>,
     ready: Vec<Durable<Command>>,
     inbox_seen: u64,
+    /// A swap from the inbox whose component is being looked at. Requests behind it wait: they
+    /// are taken in their order.
+    swap: Option<JoinHandle<Request>>,
 }
 
 impl Turns {
@@ -263,15 +303,15 @@ impl Turns {
     ) -> Result<(Self, Vec<Arrival>), RunError> {
         let rollout = match &begin {
             Begin::Start(spec) => spec.rollout.clone(),
-            Begin::Resume(rollout) => rollout.clone(),
+            Begin::Resume(rollout) | Begin::Undo { rollout, .. } => rollout.clone(),
         };
         let failed = |source| RunError::Journal {
             rollout: rollout.clone(),
             source,
         };
         let writer = ports.journal.open(&rollout).await.map_err(failed)?;
-        let request = |verb| {
-            let reason = String::new();
+        let request = |verb, reason: &str| {
+            let reason = reason.to_owned();
             Arrival::input(Input::Request(Request {
                 verb,
                 actor: actor.clone(),
@@ -279,14 +319,18 @@ impl Turns {
                 inbox: None,
             }))
         };
-        let resume = vec![request(Verb::Resume)];
+        let first = match &begin {
+            Begin::Start(_) | Begin::Resume(_) => request(Verb::Resume, ""),
+            // It says with the same step that a host runs it again.
+            Begin::Undo { reason, .. } => request(Verb::Undo, reason),
+        };
         let (engine, auditor, begun, inbox_seen) = match begin {
             Begin::Start(spec) => {
                 let now = ports.clock.now();
                 let (engine, step) = Engine::start(now, (*spec).clone());
                 (engine, Auditor::new(&spec), Some((now, step, spec)), 0)
             }
-            Begin::Resume(_) => {
+            Begin::Resume(_) | Begin::Undo { .. } => {
                 let story = read_story(&*ports.journal, &rollout).await?;
                 let facts = || story.facts.iter().map(|(at, fact)| (*at, fact));
                 let unreadable = |detail: String| RunError::Unreadable {
@@ -318,6 +362,7 @@ impl Turns {
             events,
             ready: Vec::new(),
             inbox_seen,
+            swap: None,
         };
         if let Some((now, step, spec)) = begun {
             let input = Input::Request(Request {
@@ -330,7 +375,7 @@ impl Turns {
                 .commit(vec![(now, input, step)], Vec::new(), Vec::new())
                 .await?;
         }
-        Ok((turns, resume))
+        Ok((turns, vec![first]))
     }
 
     fn due_in(&self) -> Duration {
@@ -343,7 +388,7 @@ impl Turns {
 
     /// One turn: every input is stepped, all records are appended together, then the commands
     /// are free.
-    async fn take(&mut self, arrivals: Vec<Arrival>) -> Result<(), RunError> {
+    pub(crate) async fn take(&mut self, arrivals: Vec<Arrival>) -> Result<(), RunError> {
         let mut steps = Vec::new();
         let (mut consultations, mut blobs) = (Vec::new(), Vec::new());
         for arrival in arrivals {
@@ -385,6 +430,10 @@ impl Turns {
         if records.is_empty() {
             return Ok(());
         }
+        let swaps = told.iter().any(|(_, facts)| facts.iter().any(is_swap));
+        if swaps {
+            (self.options.crash_point)("swap:before-commit");
+        }
         (self.options.crash_point)("turn:before-commit");
         let batch = Batch {
             rollout: self.rollout.clone(),
@@ -398,6 +447,9 @@ impl Turns {
             source,
         })?;
         (self.options.crash_point)("turn:after-commit");
+        if swaps {
+            (self.options.crash_point)("swap:after-commit");
+        }
         self.ready.extend(free);
         for (at, facts) in told {
             self.attend(&facts);
@@ -421,7 +473,10 @@ impl Turns {
                 | Fact::SiteFailed { site, .. }
                 | Fact::SiteRollbackStarted { site }
                 | Fact::SiteRolledBack { site }
-                | Fact::SiteRollbackFailed { site, .. } => self.attend_site(site),
+                | Fact::SiteRollbackFailed { site, .. }
+                | Fact::SiteRetried { site }
+                | Fact::SiteSkipped { site, .. }
+                | Fact::SiteGivenUp { site, .. } => self.attend_site(site),
                 Fact::CommandConfirmed { .. }
                 | Fact::CommandRefused { .. }
                 | Fact::Resumed { .. } => self.attend_all(),
@@ -503,7 +558,20 @@ impl Turns {
     }
 
     /// Requests that other processes left, as inputs.
-    async fn inbox(&mut self) -> Result<Vec<Arrival>, RunError> {
+    pub(crate) async fn inbox(&mut self) -> Result<Vec<Arrival>, RunError> {
+        let mut arrivals = Vec::new();
+        if let Some(swap) = &mut self.swap {
+            if !swap.is_finished() {
+                return Ok(arrivals);
+            }
+            match swap.await {
+                Ok(request) => arrivals.push(Arrival::input(Input::Request(request))),
+                Err(error) => {
+                    tracing::warn!(%error, "looking at a component that is to be swapped in failed")
+                }
+            }
+            self.swap = None;
+        }
         let rows = self
             .ports
             .journal
@@ -513,7 +581,6 @@ impl Turns {
             rollout: self.rollout.clone(),
             source,
         })?;
-        let mut arrivals = Vec::new();
         for row in rows {
             self.inbox_seen = self.inbox_seen.max(row.id);
             match serde_json::from_str::<Verb>(&row.request) {
@@ -524,6 +591,10 @@ impl Turns {
                         reason: row.reason,
                         inbox: Some(row.id),
                     };
+                    if matches!(request.verb, Verb::Swap(_)) {
+                        self.swap = Some(self.look_again(request));
+                        break;
+                    }
                     arrivals.push(Arrival::input(Input::Request(request)));
                 }
                 Err(error) => {
@@ -532,6 +603,22 @@ impl Turns {
             }
         }
         Ok(arrivals)
+    }
+
+    /// Looks at the component of a swap in a task of its own: loading one may take seconds.
+    fn look_again(&self, request: Request) -> JoinHandle<Request> {
+        let plugins = Arc::clone(&self.ports.plugins);
+        let spec = self.engine.state().spec.clone();
+        tokio::spawn(async move {
+            let Verb::Swap(swap) = request.verb else {
+                return request;
+            };
+            let swap = swap::look_again(&*plugins, &spec, *swap).await;
+            Request {
+                verb: Verb::Swap(Box::new(swap)),
+                ..request
+            }
+        })
     }
 
     /// Ends a rollout that may not touch its clusters.
@@ -549,6 +636,10 @@ impl Turns {
         }
         Ok(())
     }
+}
+
+fn is_swap(fact: &Fact) -> bool {
+    matches!(fact, Fact::PluginSwapped { .. })
 }
 
 fn is_active(phase: SitePhase) -> bool {

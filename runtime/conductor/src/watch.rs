@@ -37,17 +37,28 @@ pub(crate) struct Refused {
     pub(crate) error: DriverError,
 }
 
+/// What a watcher does when somebody else owns its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnOwned {
+    /// It tells the loop, which may not go on so.
+    Refuse,
+    /// It tells that the cluster cannot be had, and asks again.
+    Wait,
+}
+
 /// Claims a cluster and watches it until the run is over.
+#[expect(clippy::too_many_arguments, reason = "what a task owns for its life")]
 pub(crate) async fn cluster(
     fleet: Fleet,
     service: ServiceName,
     name: ClusterName,
     attention: Arc<Attention>,
     options: Options,
+    on_owned: OnOwned,
     inputs: mpsc::Sender<Arrival>,
     refused: mpsc::Sender<Refused>,
 ) {
-    let driver = fleet.driver_of(&name).clone();
+    let driver = fleet.driver_of(&name);
     let mut claimed = false;
     let mut answered = None;
     loop {
@@ -88,7 +99,7 @@ pub(crate) async fn cluster(
                         epoch,
                     }
                 }
-                Err(error @ DriverError::Owned { .. }) => {
+                Err(error @ DriverError::Owned { .. }) if on_owned == OnOwned::Refuse => {
                     let _ = refused
                         .send(Refused {
                             cluster: name.clone(),

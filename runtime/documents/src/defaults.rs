@@ -2,7 +2,8 @@
 
 use wavegate_model::limits::CallLimits;
 use wavegate_model::policy::{
-    EndState, GateBudget, Membership, OnTimeLimit, OnUnavailable, OnUnreachable, TimeLimit,
+    EndState, GateBudget, Membership, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable,
+    OnUnreachable, TimeLimit, WhenBusy,
 };
 use wavegate_model::{Amount, DurationMs, Permille};
 
@@ -44,7 +45,15 @@ pub(crate) const ROLLBACK_PROGRESS: DurationMs = DurationMs::secs(300);
 pub(crate) const MEMBERSHIP: Membership = Membership {
     unreachable_after: DurationMs::secs(30),
     unreachable: OnUnreachable::Wait,
+    added: ON_ADDED,
+    removed: ON_REMOVED,
 };
+/// A plan stays as it was shown, unless the policy says otherwise.
+pub(crate) const ON_ADDED: OnAdded = OnAdded::Ignore;
+/// A cluster that is gone cannot be waited for, and what it ran is listed.
+pub(crate) const ON_REMOVED: OnRemoved = OnRemoved::Skip;
+/// Waiting and taking over are decisions of who owns both rollouts.
+pub(crate) const WHEN_BUSY: WhenBusy = WhenBusy::Refuse;
 /// Ten seconds between evaluations: below most scrape intervals a gate sees nothing new.
 pub(crate) const GATE_INTERVAL: DurationMs = DurationMs::secs(10);
 /// The first fail counts.

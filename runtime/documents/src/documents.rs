@@ -26,6 +26,7 @@ pub struct Documents {
     pub(crate) rollouts: BTreeMap<String, RolloutDoc>,
     pub(crate) sources: BTreeMap<String, SourceDoc>,
     files: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
 }
 
 impl Documents {
@@ -38,7 +39,8 @@ impl Documents {
         for path in files(paths, &problems) {
             loader.file(&path);
         }
-        let documents = loader.finish();
+        let mut documents = loader.finish();
+        documents.paths = paths.to_vec();
         if problems.has_errors() {
             Err(problems.into_diagnostics())
         } else {
@@ -49,6 +51,11 @@ impl Documents {
     /// Names of the rollouts, sorted.
     pub fn rollouts(&self) -> impl Iterator<Item = &str> {
         self.rollouts.keys().map(String::as_str)
+    }
+
+    /// The files and folders that were named.
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// The files that were read.
@@ -193,6 +200,7 @@ impl<'a> Loader<'a> {
             rollouts: BTreeMap::new(),
             sources: BTreeMap::new(),
             files: Vec::new(),
+            paths: Vec::new(),
         };
         Self {
             problems,

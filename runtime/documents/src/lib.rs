@@ -10,6 +10,7 @@
 //! **Start at** [`Documents::load`] and [`Documents::resolve`]; the fields of each kind are in
 //! `shapes`, their readers in `kinds`, every default with its reason in `defaults`.
 
+mod configuration;
 mod defaults;
 mod diagnostic;
 mod documents;
@@ -30,9 +31,10 @@ mod suggest;
 mod values;
 pub mod windows;
 
+pub use configuration::Configuration;
 pub use diagnostic::{Code, Colour, Diagnostic, Diagnostics, Severity};
 pub use documents::Documents;
 pub use mapping::Location;
 pub use plan::Placement;
-pub use resolve::{Folders, ResolvedRollout};
+pub use resolve::{Folders, Reread, ResolvedRollout};
 pub use schema::{kinds, schema, schema_of_all};

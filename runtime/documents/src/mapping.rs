@@ -10,7 +10,7 @@ use wavegate_model::plugin::Problem;
 use wavegate_model::{ClusterName, GateName, PolicyName, SlotName, SourceName};
 
 /// Problems of one plugin that are shown: it is not the host's text.
-const PROBLEMS_MAX: usize = 20;
+pub(crate) const PROBLEMS_MAX: usize = 20;
 
 /// Something in a document that others than this crate check.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Location {
     Connection(String, ClusterName),
     /// The block of a driver in a release.
     Artifact(String, String),
+    /// An approval of a stage in a policy, by its number.
+    StageApproval(PolicyName, usize),
     /// A source.
     Source(SourceName),
     /// A rollout, by name.
@@ -78,6 +80,7 @@ impl Documents {
             Location::StrategyPlugin(_)
             | Location::GatePlugin(..)
             | Location::GateSlot(..)
+            | Location::StageApproval(..)
             | Location::Source(_)
             | Location::Rollout(_) => None,
         }
@@ -106,6 +109,10 @@ impl Documents {
                 let spots = self.gate(policy, gate)?;
                 Some(spots.slots.get(slot).unwrap_or(&spots.name).clone())
             }
+            Location::StageApproval(policy, at) => {
+                let spots = self.policies.get(policy.as_str())?.approvals.get(*at)?;
+                Some(spots.stage.clone())
+            }
             Location::Source(source) => Some(self.sources.get(source.as_str())?.name.place.clone()),
             Location::Rollout(rollout) => Some(self.rollouts.get(rollout)?.name.place.clone()),
             Location::StrategyConfig(_)
@@ -116,7 +123,7 @@ impl Documents {
     }
 }
 
-fn mapped(config: &ConfigSpot, pointer: &str, message: String) -> Diagnostic {
+pub(crate) fn mapped(config: &ConfigSpot, pointer: &str, message: String) -> Diagnostic {
     let problem = Diagnostic::error(Code::Config, message);
     let Some(root) = &config.node else {
         let label = format!("no `{}` is written here; it is `{{}}`", config.what);

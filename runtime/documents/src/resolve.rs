@@ -2,14 +2,16 @@
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Problems, quoted};
 use crate::documents::Documents;
-use crate::kinds::{FleetDoc, PolicyDoc, ReleaseDoc};
+use crate::kinds::{FleetDoc, PolicyDoc, ReleaseDoc, SourceDoc};
 use crate::plan::{self, Placement};
 use crate::suggest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
-use wavegate_model::{Amount, Cluster, Plan, Policy, Release, ServiceName, SourceName, SourceSpec};
+use wavegate_model::{
+    Amount, Cluster, FleetView, Plan, Policy, Release, ServiceName, SourceName, SourceSpec,
+};
 
 /// A rollout with everything it refers to.
 #[derive(Clone, Debug)]
@@ -53,7 +55,77 @@ pub struct Folders {
     pub sources: BTreeMap<SourceName, PathBuf>,
 }
 
+/// What a rollout's documents say now, to be compared with what they said.
+#[derive(Clone, Debug)]
+pub struct Reread {
+    /// The fleet, as a policy that was read before sees it.
+    pub fleet: FleetView,
+    /// Name of the fleet.
+    pub fleet_name: String,
+    /// All defaults filled in.
+    pub policy: Policy,
+    /// Name of the release document.
+    pub release_name: String,
+    /// What would be rolled out.
+    pub release: Release,
+    /// Sources that gates of the policy are bound to.
+    pub sources: Vec<SourceSpec>,
+    /// Against what relative paths are meant.
+    pub folders: Folders,
+}
+
 impl Documents {
+    /// Looks at a rollout again, with the policy that it goes by.
+    pub fn reread(&self, rollout: &str, by: &Policy) -> Result<Reread, Diagnostics> {
+        let problems = Problems::default();
+        match self.reread_into(rollout, by, &problems) {
+            Some(reread) if !problems.has_errors() => Ok(reread),
+            _ => Err(problems.into_diagnostics()),
+        }
+    }
+
+    fn reread_into(&self, name: &str, by: &Policy, problems: &Problems) -> Option<Reread> {
+        let Some(rollout) = self.rollouts.get(name) else {
+            let message = format!("there is no rollout {} any more", quoted(name));
+            problems.push(Diagnostic::error(Code::Dangling, message));
+            return None;
+        };
+        let policy = self.policies.get(&rollout.policy.value)?;
+        let fleet = self.fleets.get(&rollout.fleet.value)?;
+        let release = self.releases.get(&rollout.release.value)?;
+        Some(Reread {
+            fleet: plan::view(by, fleet, problems)?,
+            fleet_name: rollout.fleet.value.clone(),
+            policy: policy.policy.clone(),
+            release_name: rollout.release.value.clone(),
+            release: release.release.clone(),
+            sources: self.used(policy).map(|s| s.spec.clone()).collect(),
+            folders: self.folders(policy, fleet, release),
+        })
+    }
+
+    /// Sources that gates of a policy are bound to.
+    fn used(&self, policy: &PolicyDoc) -> impl Iterator<Item = &SourceDoc> + Clone {
+        let gates = policy.policy.gates.iter();
+        let used: BTreeSet<SourceName> = gates.flat_map(|g| g.slots.values().cloned()).collect();
+        let found = used.into_iter();
+        let found: Vec<&SourceDoc> = found.filter_map(|n| self.sources.get(n.as_str())).collect();
+        found.into_iter()
+    }
+
+    fn folders(&self, policy: &PolicyDoc, fleet: &FleetDoc, release: &ReleaseDoc) -> Folders {
+        let folder = |place: &crate::source::Place| place.source.folder().to_path_buf();
+        let sources = self.used(policy);
+        Folders {
+            policy: folder(&policy.name.place),
+            fleet: folder(&fleet.name.place),
+            release: folder(&release.name.place),
+            sources: sources
+                .map(|s| (s.spec.name.clone(), folder(&s.name.place)))
+                .collect(),
+        }
+    }
+
     /// Resolves a rollout by its name.
     pub fn resolve(&self, rollout: &str) -> Result<ResolvedRollout, Diagnostics> {
         let problems = Problems::default();
@@ -114,16 +186,6 @@ impl Documents {
         let clusters: Vec<Cluster> = takes_part.map(|(spot, _)| spot.cluster.clone()).collect();
         check_artifacts(release, fleet, &clusters, problems);
         warn(policy, release, &plan, &clusters, problems);
-        let used: BTreeSet<&SourceName> = policy
-            .policy
-            .gates
-            .iter()
-            .flat_map(|gate| gate.slots.values())
-            .collect();
-        let sources = used
-            .iter()
-            .filter_map(|name| self.sources.get(name.as_str()));
-        let folder = |place: &crate::source::Place| place.source.folder().to_path_buf();
         Some(ResolvedRollout {
             name: name.to_owned(),
             service: rollout.service.value.clone(),
@@ -134,15 +196,8 @@ impl Documents {
             release: release.release.clone(),
             plan,
             placements,
-            sources: sources.clone().map(|source| source.spec.clone()).collect(),
-            folders: Folders {
-                policy: folder(&policy.name.place),
-                fleet: folder(&fleet.name.place),
-                release: folder(&release.name.place),
-                sources: sources
-                    .map(|s| (s.spec.name.clone(), folder(&s.name.place)))
-                    .collect(),
-            },
+            sources: self.used(policy).map(|s| s.spec.clone()).collect(),
+            folders: self.folders(policy, fleet, release),
             warnings: Diagnostics::default(),
         })
     }

@@ -167,6 +167,14 @@ impl Service {
         })
     }
 
+    /// Whether two descriptions are of the same folder, nodes and front door.
+    pub(crate) fn is_described_as(&self, other: &Self) -> bool {
+        self.folder.path == other.folder.path
+            && self.nodes == other.nodes
+            && self.nodes_in_traffic == other.nodes_in_traffic
+            && self.door == other.door
+    }
+
     fn memory(&self) -> MutexGuard<'_, Memory> {
         // Nothing that holds it can panic half-way through a change.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)

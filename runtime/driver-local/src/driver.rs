@@ -208,6 +208,16 @@ impl Attached {
         Ok(attached)
     }
 
+    /// Keeps what is known of clusters that were there before and are described as then.
+    fn keep(&mut self, before: &Self) {
+        for (name, service) in &mut self.services {
+            let known = before.services.get(name);
+            if let Some(known) = known.filter(|known| known.is_described_as(service)) {
+                *service = Arc::clone(known);
+            }
+        }
+    }
+
     /// Starts the front doors that do not run, and their metrics.
     pub(crate) async fn ensure_doors(&self) -> Result<(), DriverError> {
         for service in self.services.values() {
@@ -298,8 +308,11 @@ impl Driver for LocalDriver {
 
     fn attach(&self, scope: DriverScope) -> BoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            let attached =
+            let mut attached =
                 Attached::new(&self.options, &scope.service, &scope.clusters, &scope.sites)?;
+            if let Some(before) = self.attached(&scope.rollout) {
+                attached.keep(&before);
+            }
             if let Some(cluster) = scope.clusters.first() {
                 Artifact::of(&scope.release).map_err(|e| bad_document(&cluster.name, &e))?;
             }

@@ -4,7 +4,8 @@ use crate::artifact::{Artifact, BadDocument, Connection};
 use crate::driver::{Attached, LocalDriver, bad_document};
 use crate::front_door::{Found, FrontDoor, FrontDoorError};
 use crate::owner::ServiceFolder;
-use crate::slot::{Answer, Presence, Slot, SlotState};
+use crate::slot::{Answer, KILL_TIME_MAX, Presence, Slot, SlotState, wait_until};
+use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -260,7 +261,7 @@ pub async fn teardown(
         doors.insert(folder.path.join("front-door"));
         doors.extend(connection.front_door_dir.map(|dir| base.join(dir)));
         if folder.check_present().is_ok() {
-            folder.lock()?.depose(&RolloutId::new("teardown"))?;
+            depose(&folder).await?;
             folders.push(folder);
         }
     }
@@ -287,6 +288,39 @@ pub async fn teardown(
         stopped.extend(done.map_err(panicked)??);
     }
     Ok(stopped)
+}
+
+/// Nobody else may change the cluster from here on. A supervisor that was stopped while it held
+/// the cluster's lock would hold it for ever: one that does not answer is ended, and its node is
+/// an orphan until its turn to be stopped comes.
+async fn depose(folder: &ServiceFolder) -> Result<(), DriverError> {
+    let teardown = RolloutId::new("teardown");
+    let locked = match folder.lock() {
+        Ok(lock) => return lock.depose(&teardown).map(drop),
+        Err(locked) => locked,
+    };
+    let ended = end_silent_supervisors(folder).await;
+    if ended.map_err(|e| folder.failed("end a supervisor that does not answer", e))? == 0 {
+        return Err(locked);
+    }
+    folder.lock()?.depose(&teardown).map(drop)
+}
+
+/// Ends supervisors that do not answer, and says how many. Which process that is stands in the
+/// state of its slot, by its pid and when it was started, so that nobody else is ended.
+async fn end_silent_supervisors(folder: &ServiceFolder) -> std::io::Result<usize> {
+    let mut ended = 0;
+    for slot in Slot::all(folder)? {
+        let Some((state, Presence::Live | Presence::Draining)) = slot.node()? else {
+            continue;
+        };
+        if slot.status().await.is_err() {
+            state.supervisor.signal(Signal::KILL);
+            wait_until(KILL_TIME_MAX, || !state.supervisor.is_alive()).await?;
+            ended += 1;
+        }
+    }
+    Ok(ended)
 }
 
 async fn stop_slot(folder: &ServiceFolder, slot: &Slot) -> Result<Option<Stopped>, DriverError> {

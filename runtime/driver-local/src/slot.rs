@@ -28,7 +28,7 @@ const ACCEPT_TIME_MAX: Duration = Duration::from_secs(6);
 /// On top of the time that the service has to drain: ending by force, writing the state.
 pub(crate) const STOP_TIME_EXTRA: Duration = Duration::from_secs(5);
 /// Ending by SIGKILL takes a moment; longer, and the machine is stuck.
-const KILL_TIME_MAX: Duration = Duration::from_secs(5);
+pub(crate) const KILL_TIME_MAX: Duration = Duration::from_secs(5);
 /// Bytes of one line of the control protocol: a release document is by far the largest part.
 pub(crate) const LINE_BYTES_MAX: u64 = 1 << 20;
 

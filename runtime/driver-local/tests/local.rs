@@ -286,7 +286,7 @@ async fn a_cluster_without_nodes_tells_what_it_ran_last() {
         })
         .await;
     let releases: Vec<_> = seen.releases.keys().cloned().collect();
-    assert_eq!(releases, [new.digest.clone()]);
+    assert_eq!(releases, std::slice::from_ref(&new.digest));
     fleet.end().await;
 }
 
@@ -338,6 +338,33 @@ async fn a_fleet_is_taken_down_once_and_nothing_is_left() {
             .unwrap(),
         []
     );
+}
+
+/// The lock ends with the process that holds it. Here a thread holds it for a supervisor, because
+/// no signal comes surely in the moment in which a supervisor does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_was_stopped_while_it_held_the_lock_does_not_stop_a_teardown() {
+    let fleet = Fleet::new(1, 2, "plain").await;
+    let path = fleet.dir.path().join("east-0/shop/lock");
+    let supervisors = fleet.supervisors("east-0");
+    let stopped = supervisors[0];
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.lock().unwrap();
+    signal_process(stopped, Signal::STOP);
+    let holder = std::thread::spawn(move || {
+        while fleet::is_alive(stopped) {
+            std::thread::yield_now();
+        }
+        drop(file);
+    });
+    let taken_down = teardown(fleet.dir.path(), &fleet.service, &fleet.clusters)
+        .await
+        .unwrap();
+    assert_eq!(taken_down.len(), 3, "{taken_down:?}");
+    holder.join().unwrap();
+    for leader in supervisors {
+        assert_eq!(fleet::session_members(leader), Vec::<u32>::new());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

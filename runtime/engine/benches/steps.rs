@@ -150,6 +150,7 @@ fn rollout(clusters: usize) -> Scenario {
             site_soak: DurationMs::ZERO,
             soak: DurationMs::ZERO,
             approval: None,
+            approvers: Default::default(),
             gates: None,
             after: Vec::new(),
         }],

@@ -4,17 +4,21 @@
 mod clusters;
 mod commands;
 mod gates;
+mod members;
 mod sites;
 mod steering;
+mod swap;
+mod verbs;
 mod windows;
 
 use crate::fact::Fact;
 use crate::spec::Spec;
 use crate::state::{
     Asked, Clock, ClusterState, Retry, RolloutPhase, Shut, SitePhase, SiteState, State, Step,
-    WavePhase, WaveState,
+    Waits, WavePhase, WaveState,
 };
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::swap::Swapped;
+use alloc::collections::BTreeMap;
 use clusters::{observed, returned};
 use commands::{command_issued, confirmed, refused, take_command};
 pub(crate) use gates::evidence;
@@ -22,11 +26,13 @@ use gates::{
     failed_again, gate_answered, gate_asked, gate_cancelled, gate_unavailable, new_evidence,
 };
 use sites::{
-    completed, rollback_started, set_phase, site_started, soak_anew, strategy_answered,
+    completed, reopen, rollback_started, set_phase, site_started, soak_anew, strategy_answered,
     strategy_cancelled, wait_ended, wave_soak_started, wave_started,
 };
 use steering::{approved, continued, resumed};
+use swap::swapped;
 use wavegate_model::plugin::Completed;
+use wavegate_model::policy::WhenBusy;
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, DurationMs, Seen, SiteName, Timestamp, WaveName,
 };
@@ -61,7 +67,7 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
             );
         }
     }
-    State {
+    let mut state = State {
         spec: spec.clone(),
         phase: RolloutPhase::Running,
         held: None,
@@ -70,6 +76,9 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
             last: at,
             // Whether they are open is told by a fact of the first step.
             window_change: (!spec.windows.closed.is_empty()).then_some(at),
+            // One that may wait for others begins once somebody has looked for them.
+            behind: (spec.policy.when_busy == WhenBusy::Refuse).then(BTreeMap::new),
+            still_since: (spec.policy.when_busy != WhenBusy::Refuse).then_some(at),
             ..Clock::default()
         },
         waves: spec
@@ -87,8 +96,15 @@ pub fn begin(at: Timestamp, spec: &Spec) -> State {
         next_consultation: ConsultationId(1),
         limit_since: DurationMs::ZERO,
         failed_sites: 0,
+        sites_most: 0,
+        members: BTreeMap::new(),
         inbox: 0,
-    }
+        waits: Waits::Kept,
+        undone: false,
+        swaps: BTreeMap::new(),
+    };
+    members::count_sites(&mut state);
+    state
 }
 
 fn wave(at: Timestamp, spec: &Spec, name: &WaveName) -> WaveState {
@@ -107,7 +123,11 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         | Fact::RequestRefused { .. }
         | Fact::EndAsked { .. } => {}
         Fact::Resumed { down } => resumed(state, at, *down),
-        Fact::Claimed { cluster, epoch } => cluster_mut(state, cluster).epoch = Some(*epoch),
+        Fact::Claimed { cluster, epoch } => {
+            let cluster = cluster_mut(state, cluster);
+            cluster.epoch = Some(*epoch);
+            cluster.epochs.push(*epoch);
+        }
         Fact::Observed { cluster, seen } => {
             let found = cluster_mut(state, cluster);
             found.news = news(found, seen);
@@ -136,7 +156,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             split,
             demand,
         } => site_started(state, site, split, *demand, at),
-        Fact::SiteSkipped { site, .. } => set_phase(state, site, SitePhase::Skipped),
+        Fact::SiteSkipped { site, .. } => verbs::left_out(state, site),
         Fact::StrategyAsked { consultation, site } => {
             state.next_consultation = consultation.next();
             state
@@ -231,30 +251,62 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             state.clock.window_change = *closes;
         }
         Fact::Continued { .. } => continued(state, at),
-        Fact::Approved { wave, site, .. } => approved(state, wave.as_ref(), site.as_ref()),
+        Fact::Approved {
+            wave,
+            site,
+            actor,
+            stage,
+            ..
+        } => approved(state, wave.as_ref(), site.as_ref(), stage.as_deref(), actor),
         Fact::InboxTaken { id } => state.inbox = state.inbox.max(*id),
         Fact::Held { reason } => state.held = Some(reason.clone()),
         Fact::Stopped { reason, sites } => {
-            let sites: BTreeSet<SiteName> = sites.iter().cloned().collect();
-            state.held = None;
-            // Going back does not wait for the end of a pause.
-            state.clock.paused = false;
-            // A new attempt for those that could not go back before.
-            for name in &sites {
-                if state.site(name).phase == SitePhase::RollbackFailed {
-                    set_phase(state, name, SitePhase::Failed);
-                }
-            }
-            // Nor for a window.
+            // Going back waits for no window.
             waves_go_on(state, at);
-            state.phase = RolloutPhase::Stopping {
-                reason: reason.clone(),
-                sites,
-            };
+            verbs::stopped(state, reason.clone(), sites);
         }
         Fact::Finished { end } => {
             waves_go_on(state, at);
             state.phase = RolloutPhase::Finished(*end);
+        }
+        Fact::Promoted { site: None, .. } => state.waits = Waits::Waived,
+        Fact::Promoted {
+            site: Some(site), ..
+        } => site_mut(state, site).waits = Waits::Waived,
+        Fact::RetryAsked { site, .. } => verbs::back_offs_ended(state, site.as_ref(), at),
+        Fact::SiteRetried { site } => verbs::site_retried(state, site, at),
+        Fact::SkipAsked { .. } => {}
+        Fact::SiteGivenUp { site, clusters } => {
+            verbs::left_out(state, site);
+            site_mut(state, site).given_up = clusters.clone();
+        }
+        Fact::GateOverridden {
+            gate,
+            actor,
+            reason,
+        } => verbs::gate_overridden(state, gate, actor, reason, at),
+        Fact::Undone {
+            actor,
+            reason,
+            sites,
+        } => verbs::undone(state, actor, reason, sites),
+        Fact::PluginSwapped {
+            part,
+            from,
+            to,
+            memory,
+            actor,
+            reason,
+        } => {
+            let swap = Swapped {
+                from: from.clone(),
+                to: (**to).clone(),
+                memory: *memory,
+                actor: actor.clone(),
+                reason: reason.clone(),
+                at,
+            };
+            swapped(state, part, swap);
         }
         Fact::WaveWindowClosed { wave, why, opens } => {
             wave_closed(state, wave, why, *opens, at);
@@ -270,6 +322,19 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             site,
             why,
         } => strategy_cancelled(state, *consultation, site, *why, at),
+        Fact::Replanned {
+            plan,
+            clusters,
+            changes,
+            ..
+        } => members::replanned(state, plan, clusters, changes),
+        Fact::Queued { behind } => state.clock.behind = Some(behind.clone()),
+        Fact::DemandChanged { site, demand } => site_mut(state, site).demand = *demand,
+        Fact::SiteReopened { site } => {
+            set_phase(state, site, SitePhase::Updating);
+            let active = state.active_in(state.site(site).wave, at);
+            reopen(state, site, active);
+        }
     }
     state.clock.settle(at, &state.phase);
 }

@@ -4,15 +4,19 @@
 //! the state. What it knows it has written into a book of its own, and it counts by itself. A
 //! step that it objects to must not be recorded, let alone carried out.
 
+mod approvals;
 mod book;
 mod commands;
 mod evidence;
+mod members;
+mod swap;
 #[cfg(test)]
 mod tests;
+mod verbs;
 mod violation;
 
 use crate::command::Change;
-use crate::fact::{End, Fact, StopReason};
+use crate::fact::{End, Fact, HoldReason, StopReason};
 use crate::spec::Spec;
 use crate::state::GateKey;
 use alloc::collections::BTreeSet;
@@ -45,7 +49,9 @@ impl Auditor {
     /// The invariant that it breaks. What the auditor says of later facts is then of no use.
     pub fn observe(&mut self, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         check(&self.book, at, fact)?;
+        self.book.check_component(fact)?;
         self.note(at, fact);
+        self.book.note_component(fact);
         self.book.keep_time(at);
         Ok(())
     }
@@ -53,7 +59,10 @@ impl Auditor {
     fn note(&mut self, at: Timestamp, fact: &Fact) {
         let book = &mut self.book;
         match fact {
-            Fact::Started { .. } => book.started = at,
+            Fact::Started { .. } => {
+                book.started = at;
+                book.still = book.queued.then_some(at);
+            }
             Fact::Resumed { down } => {
                 if book.still.is_none() {
                     book.stopped_for = book.stopped_for.plus(*down);
@@ -100,11 +109,19 @@ impl Auditor {
                 let site = book.site_mut(site);
                 site.split = split.clone();
                 site.demand = *demand;
+                let shares = split.shares().iter();
+                site.carriers = shares.map(|share| share.cluster.clone()).collect();
                 site.wait = Wait::BeforeSite;
             }
-            Fact::SiteSkipped { site, .. } => book.place(site, Place::Skipped),
+            Fact::SiteSkipped { site, .. } => verbs::left_out(book, site, false),
+            Fact::SiteGivenUp { site, .. } => verbs::left_out(book, site, true),
+            Fact::SiteRetried { site } => verbs::retried(book, site),
+            Fact::Promoted { site, .. } => verbs::promoted(book, site.as_ref()),
+            Fact::GateOverridden { gate, .. } => verbs::overridden(book, gate, at),
+            Fact::Undone { sites, .. } => verbs::undone(book, sites),
             Fact::StrategyAnswered { site, outcome, .. } => {
                 let now = book.active_in(book.site(site).wave, at);
+                book.site_mut(site).stage.clone_from(&outcome.stage);
                 book.site_mut(site).wait = match &outcome.proposal {
                     Proposal::WaitGates(gates) => Wait::Gates(gates.clone()),
                     Proposal::Wait(time) => Wait::Until(now.plus(*time)),
@@ -150,6 +167,7 @@ impl Auditor {
                 for cluster in touched {
                     book.cluster_mut(&cluster).touched = true;
                 }
+                book.note_earlier_split(&effect.site);
                 let site = book.site_mut(&effect.site);
                 site.touched = true;
                 site.outstanding = Some(effect.id);
@@ -176,12 +194,7 @@ impl Auditor {
             }
             Fact::SiteDone { site } => book.place(site, Place::Done),
             Fact::SiteSoaked { site } => book.site_mut(site).soaked = true,
-            Fact::SiteFailed { site, .. } => {
-                book.place(site, Place::Failed);
-                let wave = book.site(site).wave;
-                book.waves[wave].failed += 1;
-                book.failed += 1;
-            }
+            Fact::SiteFailed { site, .. } => verbs::failed(book, site),
             Fact::SiteRollbackStarted { site } => {
                 book.place(site, Place::GoingBack);
                 book.site_mut(site).settled = true;
@@ -197,25 +210,39 @@ impl Auditor {
                 book.paused = false;
                 book.held = false;
             }
-            Fact::Approved { wave, .. } => {
+            Fact::Approved {
+                wave,
+                site,
+                actor,
+                stage,
+                ..
+            } => {
                 if let Some(wave) = wave {
                     let index = book.wave_index(wave);
-                    book.waves[index].approved = true;
+                    book.waves[index].approved.insert(actor.clone());
+                }
+                if let (Some(site), Some(stage)) = (site, stage) {
+                    let approval = (stage.clone(), actor.clone());
+                    book.site_mut(site).approved.push(approval);
                 }
             }
-            Fact::Held { .. } => book.held = true,
-            Fact::Stopped { sites, .. } => {
-                book.paused = false;
-                book.held = false;
-                for site in sites {
-                    if book.site(site).place == Place::NotBack {
-                        book.place(site, Place::Failed);
-                    }
-                }
+            Fact::Held { reason } => {
+                book.held = true;
+                book.held_by_failure = matches!(reason, HoldReason::Failure { .. });
+            }
+            Fact::Stopped { reason, sites } => {
                 book.waves_go_on(at);
-                book.stopping = Some(sites.iter().cloned().collect());
+                verbs::stopped(book, sites);
+                book.makes_room = matches!(reason, StopReason::Superseded { .. });
             }
             Fact::Finished { end } => book.end = Some(*end),
+            Fact::Replanned { plan, changes, .. } => members::note(book, plan, changes),
+            Fact::Queued { behind } => book.queued = !behind.is_empty(),
+            Fact::DemandChanged { site, demand } => book.site_mut(site).demand = *demand,
+            Fact::SiteReopened { site } => {
+                book.place(site, Place::Updating);
+                book.site_mut(site).wait = Wait::Nothing;
+            }
             Fact::StrategyAsked { .. }
             | Fact::StrategyUnavailable { .. }
             | Fact::StrategyCancelled { .. }
@@ -226,6 +253,9 @@ impl Auditor {
             | Fact::WaitEnded { .. }
             | Fact::RequestRefused { .. }
             | Fact::EndAsked { .. }
+            | Fact::RetryAsked { .. }
+            | Fact::SkipAsked { .. }
+            | Fact::PluginSwapped { .. }
             | Fact::InboxTaken { .. } => {}
         }
     }
@@ -328,6 +358,23 @@ fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         Fact::SiteFailed { site, reason } => evidence::site_failed(book, site, reason),
         Fact::Stopped { reason, sites } => stopped(book, reason, &sites.iter().collect()),
         Fact::Finished { end } => finished(book, *end),
+        Fact::SiteRetried { site } => verbs::check_retried(book, site),
+        Fact::SiteSkipped { site, .. } => verbs::check_skipped(book, site),
+        Fact::SiteGivenUp { site, .. } => verbs::check_given_up(book, site),
+        Fact::GateOverridden { gate, actor, .. } => verbs::check_overridden(book, gate, actor),
+        Fact::Undone { sites, .. } => verbs::check_undone(book, sites),
+        Fact::Replanned { plan, changes, .. } => members::replanned(book, plan, changes),
+        Fact::Queued { behind } => members::queued(book, behind.is_empty()),
+        Fact::DemandChanged { site, demand } => members::demand(book, site, *demand),
+        Fact::SiteReopened { site } => {
+            may_start(
+                book,
+                book.site(site).wave,
+                at,
+                "a site that is decided again",
+            )?;
+            members::reopened(book, site)
+        }
         _ => Ok(()),
     }
 }
@@ -373,6 +420,8 @@ fn may_start(book: &Book, wave: usize, at: Timestamp, what: &'static str) -> Res
         "paused"
     } else if book.held {
         "held"
+    } else if book.queued {
+        "queued"
     } else {
         return Ok(());
     };
@@ -383,17 +432,30 @@ fn wave_started(book: &Book, at: Timestamp, name: &WaveName) -> Result<(), Viola
     let index = book.wave_index(name);
     may_start(book, index, at, "the start of a wave")?;
     let plan = &book.spec.plan.waves[index];
-    if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
-        return Err(Violation::WaveOrder {
-            wave: name.clone(),
-            before: book.spec.plan.waves[*before].name.clone(),
-        });
+    after_all(book, index)?;
+    // Where all sites have left there is nothing to approve and nothing to judge.
+    if plan.sites.is_empty() {
+        return Ok(());
     }
-    if plan.approval.is_some() && !book.waves[index].approved {
+    let given = || book.waves[index].approved.iter();
+    if plan.approval.is_some() && !approvals::enough(book, &plan.approvers, given()) {
         return Err(Violation::NotApproved { wave: name.clone() });
     }
     let subject = Subject::Wave(name.clone());
     book.all_passed("a wave starts", &subject, Phase::BeforeWave, at)
+}
+
+/// Every wave that comes before is done, also the ones that come before those.
+fn after_all(book: &Book, index: usize) -> Result<(), Violation> {
+    let waves = &book.spec.plan.waves;
+    let mut earlier = book.earlier(index).into_iter();
+    match earlier.find(|before| !book.waves[*before].done) {
+        Some(before) => Err(Violation::WaveOrder {
+            wave: waves[index].name.clone(),
+            before: waves[before].name.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn all_finished(book: &Book, name: &WaveName) -> Result<(), Violation> {
@@ -421,13 +483,15 @@ fn wave_done(book: &Book, name: &WaveName, at: Timestamp) -> Result<(), Violatio
             });
         }
     }
+    if book.spec.plan.waves[index].sites.is_empty() {
+        return Ok(());
+    }
     let subject = Subject::Wave(name.clone());
     book.all_passed("a wave is done", &subject, Phase::AfterWave, at)
 }
 
 fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(), Violation> {
     let failure = &book.spec.policy.failure;
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let over = |failed: u32, tolerated: u32| {
         if failed <= tolerated {
             return Ok(());
@@ -439,13 +503,12 @@ fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(),
             tolerated,
         })
     };
-    over(
-        book.failed,
-        part(failure.tolerate, count(book.sites.len()), false),
-    )?;
-    for (wave, plan) in book.waves.iter().zip(&book.spec.plan.waves) {
-        let sites = count(plan.sites.len());
-        over(wave.failed, part(failure.tolerate_per_wave, sites, false))?;
+    over(book.failed, part(failure.tolerate, book.largest, false))?;
+    for wave in &book.waves {
+        over(
+            wave.failed,
+            part(failure.tolerate_per_wave, wave.largest, false),
+        )?;
     }
     Ok(())
 }
@@ -454,12 +517,7 @@ fn site_started(book: &Book, at: Timestamp, name: &SiteName) -> Result<(), Viola
     let site = book.site(name);
     may_start(book, site.wave, at, "the start of a site")?;
     let (wave, plan) = (&book.waves[site.wave], &book.spec.plan.waves[site.wave]);
-    if let Some(before) = plan.after.iter().find(|i| !book.waves[**i].done) {
-        return Err(Violation::WaveOrder {
-            wave: plan.name.clone(),
-            before: book.spec.plan.waves[*before].name.clone(),
-        });
-    }
+    after_all(book, site.wave)?;
     if site.place != Place::Pending || !wave.started || wave.done {
         return Err(Violation::SiteOrder { site: name.clone() });
     }
@@ -488,7 +546,7 @@ fn wait_ended(book: &Book, name: &SiteName, at: Timestamp) -> Result<(), Violati
         }
         Wait::Until(end) => {
             let left = end.minus(book.active_in(book.site(name).wave, at));
-            if left.0 == 0 {
+            if left.0 == 0 || verbs::is_promoted(book, name) {
                 return Ok(());
             }
             Err(Violation::TooEarly {
@@ -554,7 +612,9 @@ fn soaked(
     wanted: wavegate_model::DurationMs,
 ) -> Result<(), Violation> {
     let covered = book.covered(name, at);
-    if covered < wanted {
+    // Somebody may waive the time, and never the gates.
+    let waived = verbs::is_promoted(book, name) && book.soak_gates_passed(name);
+    if covered < wanted && !waived {
         return Err(Violation::Soak {
             site: name.clone(),
             covered,
@@ -612,7 +672,13 @@ fn stopped(book: &Book, reason: &StopReason, sites: &BTreeSet<&SiteName>) -> Res
     }
     let all = matches!(reason, StopReason::Requested { .. })
         || book.spec.policy.failure.then == EndState::RollBackTouched;
-    let left_out = |(name, site): &(&SiteName, &book::Site)| site.touched && !sites.contains(name);
+    // Who makes room leaves what is done, and all else that it touched goes back.
+    let room = matches!(reason, StopReason::Superseded { .. });
+    let stays = |place: Place| room && matches!(place, Place::Done | Place::Back | Place::Skipped);
+    let all = all || room;
+    let left_out = |(name, site): &(&SiteName, &book::Site)| {
+        site.touched && !sites.contains(name) && !stays(site.place)
+    };
     match book.sites.iter().find(left_out) {
         Some((site, _)) if all => Err(Violation::LeftBehind { site: site.clone() }),
         _ => Ok(()),
@@ -625,18 +691,28 @@ fn finished(book: &Book, end: End) -> Result<(), Violation> {
         return wrong("it had ended before");
     }
     let any = |place: Place| book.sites.values().any(|site| site.place == place);
-    let lost = book.clusters.values().any(|c| c.touched && c.lost);
+    let given_up = book.sites.values().any(|site| site.given_up);
+    let lost = book
+        .clusters
+        .values()
+        .any(|c| c.touched && c.lost && !c.left);
     match end {
-        End::Done | End::RollbackIncomplete | End::RolledBack if any(Place::GoingBack) => {
+        End::Replaced if !book.makes_room => wrong("nobody asked it to make room"),
+        End::Done | End::RollbackIncomplete | End::RolledBack | End::Replaced
+            if any(Place::GoingBack) =>
+        {
             wrong("a site is on its way back")
         }
+        End::Done | End::RolledBack if given_up => wrong("a site was given up"),
         End::Done if book.waves.iter().any(|wave| !wave.done) => wrong("a wave is not done"),
         End::Done if book.waves.iter().any(|wave| wave.in_flight > 0) => {
             wrong("a site is in flight")
         }
         End::Done if lost => wrong("a touched cluster is unreachable"),
-        End::Done | End::RolledBack if any(Place::NotBack) => wrong("a site could not go back"),
-        End::RolledBack | End::RollbackIncomplete => {
+        End::Done | End::RolledBack | End::Replaced if any(Place::NotBack) => {
+            wrong("a site could not go back")
+        }
+        End::RolledBack | End::RollbackIncomplete | End::Replaced => {
             let open = |site: &SiteName| !book.site(site).place.finished();
             let scope = book.stopping.as_ref();
             let not_all = scope.is_some_and(|sites| {
@@ -651,7 +727,7 @@ fn finished(book: &Book, end: End) -> Result<(), Violation> {
                 Ok(())
             }
         }
-        End::Incomplete if !lost => wrong("no touched cluster is unreachable"),
+        End::Incomplete if !lost && !given_up => wrong("no touched cluster is unreachable"),
         End::Done | End::Aborted | End::Incomplete | End::Superseded => Ok(()),
     }
 }

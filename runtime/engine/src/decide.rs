@@ -3,6 +3,7 @@
 mod answers;
 mod observations;
 mod requests;
+mod verbs;
 
 use crate::agenda::Agenda;
 use crate::apply::{apply, begin};
@@ -236,7 +237,7 @@ impl Engine {
                 if let Some(site) = &found.site {
                     let pending = self.state.site(site).phase == SitePhase::Pending;
                     self.agenda.touch(site);
-                    if pending || found.lost.is_some() {
+                    if pending || found.lost.is_some() || self.state.undone {
                         self.agenda.touch_waves();
                     }
                 }
@@ -251,6 +252,10 @@ impl Engine {
             | Fact::GoalDropped { site }
             | Fact::WaitEnded { site }
             | Fact::SiteSoakStarted { site } => self.agenda.touch(site),
+            Fact::SiteRetried { site } | Fact::SiteGivenUp { site, .. } => {
+                self.agenda.touch(site);
+                self.agenda.touch_waves();
+            }
             Fact::SiteStarted { site, .. }
             | Fact::SiteSkipped { site, .. }
             | Fact::SiteDone { site }
@@ -264,6 +269,7 @@ impl Engine {
             }
             Fact::GateAsked { gate, .. }
             | Fact::GateAnswered { gate, .. }
+            | Fact::GateOverridden { gate, .. }
             | Fact::GateUnavailable { gate, .. }
             | Fact::GateCancelled { gate, .. } => match &gate.subject {
                 wavegate_model::plugin::Subject::Site(site) => self.agenda.touch(site),
@@ -286,11 +292,27 @@ impl Engine {
             | Fact::Approved { .. }
             | Fact::Held { .. }
             | Fact::Stopped { .. }
-            | Fact::Finished { .. } => self.touch_all(),
+            | Fact::Finished { .. }
+            | Fact::Promoted { .. }
+            | Fact::RetryAsked { .. }
+            | Fact::Undone { .. }
+            | Fact::PluginSwapped { .. } => self.touch_all(),
             Fact::AnswerDiscarded { .. }
             | Fact::RequestRefused { .. }
             | Fact::EndAsked { .. }
+            | Fact::SkipAsked { .. }
             | Fact::InboxTaken { .. } => {}
+            // Sites of the older plan may be gone.
+            Fact::Replanned { .. } => {
+                self.agenda = Agenda::default();
+                self.touch_all();
+            }
+            Fact::Queued { .. } => self.touch_all(),
+            Fact::DemandChanged { site, .. } => self.agenda.touch(site),
+            Fact::SiteReopened { site } => {
+                self.agenda.touch(site);
+                self.agenda.touch_waves();
+            }
         }
     }
 

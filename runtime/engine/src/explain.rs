@@ -1,6 +1,7 @@
 //! Why a rollout is where it is, in typed form and in words.
 
 use crate::fact::{End, FailReason, HoldReason, StopReason};
+use crate::failure;
 use crate::site::{self, Next};
 use crate::state::{RolloutPhase, SitePhase, State};
 use crate::waiting::WaitingOn;
@@ -38,24 +39,37 @@ pub fn explain(state: &State, now: Timestamp) -> Vec<Waiting> {
     if state.end().is_some() {
         return all;
     }
+    // Whose turn to go back has not come.
+    let to_go_back = |name: &SiteName, phase: SitePhase| match &state.phase {
+        RolloutPhase::Stopping { sites, .. } => {
+            let waits = phase == SitePhase::Done || !phase.finished();
+            waits && phase != SitePhase::RollingBack && sites.contains(name)
+        }
+        RolloutPhase::Running | RolloutPhase::Finished(_) => false,
+    };
     let mut sites: Vec<_> = state
         .sites
         .iter()
-        .filter(|(_, site)| site.phase != SitePhase::Pending)
+        .filter(|(name, site)| site.phase != SitePhase::Pending || to_go_back(name, site.phase))
         .collect();
+    let unseen = failure::unseen(state);
     sites.sort_by_key(|(_, site)| site.number);
     for (name, site) in sites {
-        let reverting =
-            matches!(&state.phase, RolloutPhase::Stopping { sites, .. } if sites.contains(name));
-        if reverting && !site.phase.finished() && site.phase != SitePhase::RollingBack {
+        if to_go_back(name, site.phase) {
             let in_flight = state
                 .sites
                 .values()
                 .filter(|s| s.phase == SitePhase::RollingBack)
                 .count();
-            let on = WaitingOn::RollbackPlaces {
-                in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
-                limit: state.spec.policy.failure.rollback.max_parallel_sites,
+            let on = if unseen.is_empty() {
+                WaitingOn::RollbackPlaces {
+                    in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+                    limit: state.spec.policy.failure.rollback.max_parallel_sites,
+                }
+            } else {
+                WaitingOn::Observation {
+                    clusters: unseen.clone(),
+                }
             };
             all.push(Waiting {
                 who: Who::Site(name.clone()),
@@ -157,6 +171,10 @@ impl fmt::Display for HoldReason {
                 write!(f, "the rollout reached its time limit of {limit}")
             }
             Self::Superseded { detail } => write!(f, "another host owns a cluster: {detail}"),
+            Self::Removed { cluster } => write!(
+                f,
+                "cluster {cluster} left the fleet after its site had begun, and was let go as it stands"
+            ),
         }
     }
 }
@@ -171,6 +189,14 @@ impl fmt::Display for StopReason {
                 write!(f, "{actor} asked for it")
             }
             Self::Requested { actor, reason } => write!(f, "{actor} asked for it: {reason}"),
+            Self::Superseded { by, actor, reason } => {
+                write!(f, "{actor} started the newer rollout {by}")?;
+                if reason.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, ": {reason}")
+                }
+            }
         }
     }
 }
@@ -228,6 +254,7 @@ impl fmt::Display for FailReason {
             Self::WaveTime(limit) => write!(f, "its wave was not done within {limit}"),
             Self::RolloutTime(limit) => write!(f, "the rollout was not done within {limit}"),
             Self::Unreachable(cluster) => write!(f, "cluster {cluster} does not answer"),
+            Self::Removed(cluster) => write!(f, "cluster {cluster} left the fleet"),
         }
     }
 }
@@ -241,6 +268,7 @@ impl fmt::Display for End {
             Self::Aborted => "aborted",
             Self::Incomplete => "closed incomplete",
             Self::Superseded => "taken over by another host",
+            Self::Replaced => "superseded by a newer rollout",
         })
     }
 }

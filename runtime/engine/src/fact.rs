@@ -4,14 +4,16 @@ use crate::command::Effect;
 use crate::input::CommandResult;
 use crate::spec::Spec;
 use crate::state::GateKey;
+use crate::swap::{Component, Memory, Part};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Evaluation, Measurement, Outcome};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Release, Seen,
-    SiteName, Split, Timestamp, Unavailable, WaveName,
+    Cluster, ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Plan,
+    Release, RolloutId, Seen, SiteName, Split, Timestamp, Unavailable, WaveName,
 };
 
 /// A fact. Journals are made of these: variants and fields are added, never changed.
@@ -157,6 +159,9 @@ pub enum Fact {
         site: Option<SiteName>,
         actor: String,
         reason: String,
+        /// The stage of the site, if the policy wants an approval before it.
+        #[serde(default)]
+        stage: Option<String>,
     },
     /// A request was not possible in this state, or changed nothing.
     RequestRefused {
@@ -175,6 +180,55 @@ pub enum Fact {
     },
     /// The rollout ended.
     Finished { end: End },
+    /// Somebody wants no timed wait to be waited for any more: in a site, or in the whole rollout.
+    Promoted {
+        site: Option<SiteName>,
+        actor: String,
+        reason: String,
+    },
+    /// Somebody wants to try again, a site or whatever has failed: back-offs end at once.
+    RetryAsked {
+        site: Option<SiteName>,
+        actor: String,
+        reason: String,
+    },
+    /// A site is tried again: one that failed goes on, one that is back or was left out starts
+    /// anew, one that could not go back is to go back.
+    SiteRetried { site: SiteName },
+    /// Somebody wants a site to be left out.
+    SkipAsked {
+        site: SiteName,
+        actor: String,
+        reason: String,
+    },
+    /// A touched site of which clusters do not answer gives its place back. Nobody knows what
+    /// runs there, and the rollout can only end incomplete.
+    SiteGivenUp {
+        site: SiteName,
+        clusters: Vec<ClusterName>,
+    },
+    /// A person's verdict in place of a gate's, for the evidence that is there now.
+    GateOverridden {
+        gate: GateKey,
+        actor: String,
+        reason: String,
+    },
+    /// A rollout that had ended goes back: every touched site that is not back.
+    Undone {
+        actor: String,
+        reason: String,
+        sites: Vec<SiteName>,
+    },
+    /// Another component takes a part of the policy; what the one before was asked and said is
+    /// void.
+    PluginSwapped {
+        part: Part,
+        from: Digest,
+        to: Box<Component>,
+        memory: Memory,
+        actor: String,
+        reason: String,
+    },
     /// Nothing new may start in a wave until then, by windows of its own.
     WaveWindowClosed {
         wave: WaveName,
@@ -198,6 +252,24 @@ pub enum Fact {
         site: SiteName,
         why: Withdrawn,
     },
+    /// The fleet changed: the child plan, documents of clusters that came, and what became of
+    /// each cluster that came or went.
+    Replanned {
+        plan: Box<Plan>,
+        clusters: Vec<Cluster>,
+        changes: Vec<MemberChange>,
+        actor: String,
+        reason: String,
+    },
+    /// It waits for unfinished rollouts that have clusters of its plan; for none any more, if
+    /// there is none.
+    Queued {
+        behind: BTreeMap<RolloutId, Vec<ClusterName>>,
+    },
+    /// The nodes that carry a site's traffic are others, because a desired total changed.
+    DemandChanged { site: SiteName, demand: u32 },
+    /// A site that soaked misses nodes and is decided again, because its total rose.
+    SiteReopened { site: SiteName },
 }
 
 /// Why a question was withdrawn. Nobody failed to answer: what was asked does not matter any more.
@@ -210,6 +282,44 @@ pub enum Withdrawn {
     SubjectLeft,
     /// The host that asked stopped before the answer came.
     HostStopped,
+}
+
+/// What became of a cluster when the fleet changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberChange {
+    /// Which cluster.
+    pub cluster: ClusterName,
+    /// What became of it.
+    pub outcome: MemberOutcome,
+}
+
+/// What becomes of a cluster when the fleet changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberOutcome {
+    /// It came and is in the plan.
+    Added {
+        /// Its wave.
+        wave: WaveName,
+        /// Its site.
+        site: SiteName,
+    },
+    /// It came and is left out.
+    LeftOut {
+        /// Why.
+        why: String,
+    },
+    /// It went before it was touched, and is not in the plan any more.
+    Left,
+    /// It went after its site had begun, and is let go as it stands.
+    LetGo {
+        /// What it looked like last.
+        was: String,
+    },
+    /// It went after its site had begun, and stays until its site has gone back.
+    Kept,
+    /// It is in the fleet again.
+    Returned,
 }
 
 /// Why a site failed.
@@ -244,6 +354,8 @@ pub enum FailReason {
     RolloutTime(DurationMs),
     /// A cluster of the site was unreachable.
     Unreachable(ClusterName),
+    /// A cluster of the site left the fleet.
+    Removed(ClusterName),
 }
 
 /// Why the rollout may not go on without a person.
@@ -269,6 +381,11 @@ pub enum HoldReason {
         /// What the driver said.
         detail: String,
     },
+    /// A cluster left the fleet after its site had begun.
+    Removed {
+        /// Which cluster.
+        cluster: ClusterName,
+    },
 }
 
 /// Why the rollout stopped.
@@ -282,6 +399,15 @@ pub enum StopReason {
     },
     /// Somebody asked for it.
     Requested {
+        /// Who.
+        actor: String,
+        /// Why.
+        reason: String,
+    },
+    /// A newer rollout takes over.
+    Superseded {
+        /// The newer one.
+        by: RolloutId,
         /// Who.
         actor: String,
         /// Why.
@@ -305,4 +431,6 @@ pub enum End {
     Incomplete,
     /// Another host owns the clusters; this one has nothing more to say.
     Superseded,
+    /// It made room for a newer rollout.
+    Replaced,
 }

@@ -3,10 +3,11 @@
 use crate::fact::{End, Fact, FailReason, HoldReason, StopReason};
 use crate::state::{RolloutPhase, SitePhase, SiteState, State};
 use alloc::collections::BTreeSet;
+use alloc::string::ToString;
 use alloc::vec::Vec;
-use wavegate_model::SiteName;
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
+use wavegate_model::{ClusterName, RolloutId, SiteName};
 
 /// A site failed: within the budget it alone goes back, else the rollout goes to its end state.
 pub fn site_failed(state: &State, site: &SiteName, reason: FailReason) -> Vec<Fact> {
@@ -77,10 +78,9 @@ pub fn budget_exceeded(state: &State) -> bool {
 fn within_budget(state: &State, more: u32, more_in: impl Fn(usize) -> u32) -> bool {
     let failure = &state.spec.policy.failure;
     let in_wave = |(index, wave): (usize, &crate::state::WaveState)| {
-        let sites = count(state.spec.plan.waves[index].sites.len());
-        wave.failed + more_in(index) <= failure.tolerate_per_wave.rounded_down(sites)
+        wave.failed + more_in(index) <= failure.tolerate_per_wave.rounded_down(wave.sites_most)
     };
-    let in_all = failure.tolerate.rounded_down(count(state.sites.len()));
+    let in_all = failure.tolerate.rounded_down(state.sites_most);
     state.failed_sites + more <= in_all && state.waves.iter().enumerate().all(in_wave)
 }
 
@@ -100,9 +100,76 @@ pub fn requested(state: &State, actor: &str, reason: &str) -> Fact {
     }
 }
 
+/// Clusters that have to be looked at before anything of a rollout that was undone goes back: if
+/// another rollout has changed one of them since, nothing does. None once something goes back.
+pub fn unseen(state: &State) -> Vec<ClusterName> {
+    let RolloutPhase::Stopping { sites, .. } = &state.phase else {
+        return Vec::new();
+    };
+    let begun = |site: &SiteState| {
+        matches!(
+            site.phase,
+            SitePhase::RollingBack | SitePhase::RollbackFailed | SitePhase::RolledBack
+        )
+    };
+    if !state.undone || sites.iter().any(|name| begun(state.site(name))) {
+        return Vec::new();
+    }
+    let unseen = |name: &&ClusterName| {
+        let cluster = state.cluster(name);
+        let since = cluster
+            .site
+            .as_ref()
+            .map(|site| state.site(site).fresh_after);
+        let seen = cluster.seen.as_ref().map(|seen| seen.at);
+        seen < since && state.unreachable(name).is_none()
+    };
+    let sites = sites.iter().map(|name| state.site(name));
+    let to_go = sites.filter(|site| site.phase != SitePhase::Skipped);
+    let clusters = to_go.flat_map(|site| &site.clusters);
+    clusters.filter(unseen).cloned().collect()
+}
+
+/// What is touched and not done goes back, so that a newer rollout finds one release in each
+/// cluster; or why that cannot be.
+pub fn superseded(
+    state: &State,
+    by: &RolloutId,
+    actor: &str,
+    reason: &str,
+) -> Result<Fact, &'static str> {
+    let unfinished = |(_, site): &(&SiteName, &SiteState)| {
+        !matches!(
+            site.phase,
+            SitePhase::Done | SitePhase::RolledBack | SitePhase::Skipped
+        )
+    };
+    let sites: Vec<SiteName> = state
+        .touched()
+        .filter(unfinished)
+        .map(|(name, _)| name.clone())
+        .collect();
+    if let RolloutPhase::Stopping { sites: going, .. } = &state.phase
+        && sites.iter().all(|site| going.contains(site))
+    {
+        return Err("it goes back already, and ends then");
+    }
+    if !sites.is_empty() && state.spec.release.reversal == Reversal::Irreversible {
+        return Err("its release cannot be rolled back, so it has to be finished or aborted");
+    }
+    Ok(Fact::Stopped {
+        reason: StopReason::Superseded {
+            by: by.clone(),
+            actor: actor.to_string(),
+            reason: reason.into(),
+        },
+        sites,
+    })
+}
+
 /// What the way back needs next: sites that start to go back, or the end.
 pub fn advance(state: &State) -> Vec<Fact> {
-    let RolloutPhase::Stopping { sites, .. } = &state.phase else {
+    let RolloutPhase::Stopping { sites, reason } = &state.phase else {
         return Vec::new();
     };
     let mut waiting: Vec<(&SiteName, u32)> = Vec::new();
@@ -125,10 +192,18 @@ pub fn advance(state: &State) -> Vec<Fact> {
             }
         }
     }
+    if !unseen(state).is_empty() {
+        return Vec::new();
+    }
     if in_flight == 0 && waiting.is_empty() {
         let failed = |site: &SiteState| site.phase == SitePhase::RollbackFailed;
+        let given_up = |site: &SiteState| !site.given_up.is_empty();
         let end = if state.sites.values().any(failed) {
             End::RollbackIncomplete
+        } else if state.sites.values().any(given_up) {
+            End::Incomplete
+        } else if matches!(reason, StopReason::Superseded { .. }) {
+            End::Replaced
         } else {
             End::RolledBack
         };

@@ -200,7 +200,8 @@ fn check_done(
             "{ready} of {wanted} nodes of cluster {cluster} serve the release"
         ));
     }
-    if site.batch_unjudged {
+    // The batch of a goal that was given up is judged by what follows.
+    if site.batch_unjudged && (site.batch.is_some() || site.goal.is_some()) {
         return not_done("the gates after the last batch have not passed".to_string());
     }
     for gate in crate::gates::names(state, Phase::AfterBatch, site.wave) {
@@ -232,4 +233,16 @@ pub fn short(state: &State, site: &SiteState) -> Option<(ClusterName, u32, u32)>
     let found = clusters.iter().find(short)?;
     let ready = found.new_nodes().ready;
     Some((found.name.clone(), ready, found.seen.desired))
+}
+
+/// Whether a cluster of a site that serves the release has fewer nodes on it than it should have,
+/// those that do not serve yet included.
+pub fn missing(state: &State, site: &SiteState) -> bool {
+    let clusters = moving::known(state, site).unwrap_or_default();
+    let split = moving::seen_split(&clusters);
+    let splits = state.spec.capabilities.splits_traffic;
+    clusters.iter().any(|known| {
+        let serves = !splits || split.of(known.name, known.release) > Permille::NONE;
+        serves && known.new_nodes().total() < known.seen.desired && !known.seen.busy
+    })
 }

@@ -1,13 +1,16 @@
 //! What arrives.
 
 use crate::spec::Spec;
+use crate::swap::Swap;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use wavegate_model::plugin::{Evaluation, Outcome};
+use wavegate_model::plugin::{Evaluation, Outcome, Subject};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, Epoch, Generation, Seen, SiteName, Timestamp,
-    Unavailable, WaveName,
+    ClusterName, CommandId, ConsultationId, Epoch, FleetView, GateName, Generation, RolloutId,
+    Seen, SiteName, Timestamp, Unavailable, WaveName,
 };
 
 /// Something that happened outside.
@@ -57,6 +60,30 @@ pub enum Verb {
     Rollback,
     /// Close although touched clusters are unreachable.
     Close,
+    /// Wait for no timed wait any more: of a site, or of the whole rollout.
+    Promote(Option<SiteName>),
+    /// Try again: a site, or whatever has failed.
+    Retry(Option<SiteName>),
+    /// Leave a site out.
+    Skip(SiteName),
+    /// A person's verdict in place of a gate's.
+    OverrideGate {
+        /// Which gate of the policy.
+        gate: GateName,
+        /// About what; about all that waits for the gate if none.
+        subject: Option<Subject>,
+    },
+    /// Restore the baselines after the rollout has ended.
+    Undo,
+    /// Let another component take a part of the policy.
+    Swap(Box<Swap>),
+    /// Follow the fleet as it is now.
+    Replan(Box<FleetView>),
+    /// Make room for a newer rollout.
+    Supersede {
+        /// The newer one.
+        by: RolloutId,
+    },
 }
 
 /// What is approved.
@@ -98,6 +125,11 @@ pub enum Observation {
         cluster: ClusterName,
         /// With this epoch.
         epoch: Epoch,
+    },
+    /// Before anything has begun: which unfinished rollouts have clusters of this one.
+    Busy {
+        /// Their clusters; empty if there is none any more.
+        behind: BTreeMap<RolloutId, Vec<ClusterName>>,
     },
 }
 

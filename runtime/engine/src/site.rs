@@ -5,17 +5,17 @@ use crate::fact::{Fact, FailReason, HoldReason};
 use crate::gates::{self, Judgement};
 use crate::moving::{self, Direction, Known, NextMove};
 use crate::state::{
-    BatchState, Rising, RolloutPhase, SitePhase, SiteState, State, Step, WavePhase,
+    BatchState, Rising, RolloutPhase, SitePhase, SiteState, State, Step, Waits, WavePhase,
 };
 use crate::waiting::WaitingOn;
 use crate::wave;
-use crate::{failure, guard, soak};
+use crate::{approvals, demand, failure, guard, soak};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{OnTimeLimit, OnUnreachable, TimeLimit};
-use wavegate_model::{ClusterName, CommandId, DurationMs, SiteName, Split, Timestamp};
+use wavegate_model::{ClusterName, CommandId, DurationMs, NodeCounts, SiteName, Split, Timestamp};
 
 /// What a site does next.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,14 +190,24 @@ fn unsettled(
         return Some(Next::wait(WaitingOn::Observation { clusters: stale }));
     }
     let clusters = moving::known(state, site)?;
+    // Long after a rollout has ended, what it does not know was put there by others.
+    if (direction == Direction::Forward || state.undone)
+        && let Some(known) = clusters.iter().find(|known| known.other_nodes() > 0)
+    {
+        let on = WaitingOn::OtherRelease {
+            cluster: known.name.clone(),
+            nodes: known.other_nodes(),
+        };
+        return Some(Next::wait(on));
+    }
+    let demand = demand::now(state, site, &clusters);
+    if demand != site.demand {
+        return Some(Next::fact(Fact::DemandChanged {
+            site: name.clone(),
+            demand,
+        }));
+    }
     if direction == Direction::Forward {
-        if let Some(known) = clusters.iter().find(|known| known.other_nodes() > 0) {
-            let on = WaitingOn::OtherRelease {
-                cluster: known.name.clone(),
-                nodes: known.other_nodes(),
-            };
-            return Some(Next::wait(on));
-        }
         let seen = moving::seen_split(&clusters);
         let expected = seen == site.split || site.intended_split.as_ref() == Some(&seen);
         if state.spec.capabilities.splits_traffic && !expected {
@@ -319,7 +329,7 @@ fn step(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
         ),
         Step::Until(end) => {
             let active = state.active_in(site.wave, now);
-            if active >= *end {
+            if active >= *end || state.waits(site) == Waits::Waived {
                 Next::fact(Fact::WaitEnded { site: name.clone() })
             } else {
                 Next::Wait(
@@ -346,9 +356,21 @@ fn ask(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next
     if let Some(consultation) = site.asked {
         return Next::wait(WaitingOn::Strategy { consultation });
     }
+    // A batch that was refused, or cut short, is judged by the nodes that it left.
+    if site
+        .batch
+        .as_ref()
+        .is_some_and(|batch| rising(state, batch).unready == 0)
+    {
+        return Next::fact(Fact::BatchSettled { site: name.clone() });
+    }
     // After a return, or a change of traffic, gates pass anew before the strategy goes on.
     if let Some(next) = unjudged(state, name, site, now) {
         return next;
+    }
+    // The goal of the last batch may have been dropped before the gates judged it.
+    if site.batch_unjudged && site.batch.is_none() {
+        return Next::fact(Fact::BatchPassed { site: name.clone() });
     }
     if site.retry.not_before > now
         && let Some(why) = &site.retry.why
@@ -366,8 +388,11 @@ fn ask(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next
 }
 
 fn advance_move(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next {
-    if desired_total(state, site) != site.goal_desired {
+    if desired_totals(state, site) != site.goal_desired {
         return Next::fact(Fact::GoalDropped { site: name.clone() });
+    }
+    if let Some(on) = approvals::of_stage(state, site) {
+        return Next::wait(on);
     }
     match moving::next(state, site, Direction::Forward) {
         NextMove::Traffic(split) => traffic(state, name, site, split),
@@ -386,14 +411,7 @@ fn advance_move(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
 /// Nodes and traffic are as the goal says: they serve and are judged before the strategy goes on.
 fn reached(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Next {
     if let Some(batch) = &site.batch {
-        let known = Known::new(state, &batch.cluster);
-        let counts = known.map(|known| (known.new_nodes(), known.baseline_nodes()));
-        let (new, baseline) = counts.unwrap_or_default();
-        let rising = match batch.rising {
-            Rising::New => new,
-            Rising::Baseline => baseline,
-            Rising::Neither => Default::default(),
-        };
+        let rising = rising(state, batch);
         if rising.unready == 0 {
             return Next::fact(Fact::BatchSettled { site: name.clone() });
         }
@@ -411,6 +429,18 @@ fn reached(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> 
             Fact::GoalReached { site: name.clone() }
         })
     })
+}
+
+/// Nodes of the release that gains nodes by a batch.
+fn rising(state: &State, batch: &BatchState) -> NodeCounts {
+    let known = Known::new(state, &batch.cluster);
+    let counts = known.map(|known| (known.new_nodes(), known.baseline_nodes()));
+    let (new, baseline) = counts.unwrap_or_default();
+    match batch.rising {
+        Rising::New => new,
+        Rising::Baseline => baseline,
+        Rising::Neither => NodeCounts::default(),
+    }
 }
 
 /// The gates after a batch that have not passed for the site as it is now. None if all have, or
@@ -431,16 +461,13 @@ fn unjudged(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) ->
     }
 }
 
-/// Sum of the desired totals of a site's clusters as they are now.
-pub fn desired_total(state: &State, site: &SiteState) -> u32 {
+/// Desired totals of a site's clusters as they are now.
+pub fn desired_totals(state: &State, site: &SiteState) -> Vec<u32> {
     let desired = |name: &ClusterName| {
-        state
-            .cluster(name)
-            .seen
-            .as_ref()
-            .map_or(0, |seen| seen.desired)
+        let seen = state.cluster(name).seen.as_ref();
+        seen.map_or(0, |seen| seen.desired)
     };
-    site.clusters.iter().map(desired).sum()
+    site.clusters.iter().map(desired).collect()
 }
 
 fn traffic(state: &State, name: &SiteName, site: &SiteState, split: Split) -> Next {
@@ -485,6 +512,9 @@ fn soaking(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> 
     if !stale.is_empty() {
         return Next::wait(WaitingOn::Observation { clusters: stale });
     }
+    if may_reopen(state, site, now) {
+        return Next::fact(Fact::SiteReopened { site: name.clone() });
+    }
     let wanted = state.spec.plan.waves[site.wave].site_soak;
     soak_until(
         state,
@@ -522,6 +552,14 @@ fn soak_until(
             Some(_) | None => Next::fact(covered_fact),
         };
     }
+    if state.waits(site) == Waits::Waived {
+        // The time is waived, the gates are not.
+        let mut covering = soak::covering(state, name).into_iter();
+        return match covering.find(|key| !soak::has_passed(site, key)) {
+            None => Next::fact(covered_fact),
+            Some(key) => Next::wait(gates::pending(state, &key, now)),
+        };
+    }
     let by_evidence = !soak::covering(state, name).is_empty();
     // Evidence wakes the site when it comes; bare time has to be waited for.
     let soaked = site.soak_since.plus(wanted);
@@ -541,6 +579,9 @@ fn done(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
     if let Some((cluster, detail)) = lost(state, site) {
         return Next::wait(WaitingOn::Unreachable { cluster, detail });
     }
+    if not_fresh(state, site).is_empty() && may_reopen(state, site, now) {
+        return Next::fact(Fact::SiteReopened { site: name.clone() });
+    }
     let wanted = state.spec.plan.waves[site.wave].soak;
     soak_until(
         state,
@@ -550,6 +591,16 @@ fn done(state: &State, name: &SiteName, site: &SiteState, now: Timestamp) -> Nex
         wanted,
         Fact::SiteSoaked { site: name.clone() },
     )
+}
+
+/// Whether a site that soaks misses nodes, as when its total has risen, and may be decided again.
+fn may_reopen(state: &State, site: &SiteState, now: Timestamp) -> bool {
+    let (wave, plan) = (&state.waves[site.wave], &state.spec.plan.waves[site.wave]);
+    let place = site.phase.in_flight() || wave.in_flight < plan.max_parallel_sites;
+    place
+        && advancing_is_blocked(state, site, now).is_none()
+        && !failure::budget_exceeded(state)
+        && guard::missing(state, site)
 }
 
 /// The way back: traffic and nodes by the same rules and its own limits, without gates.

@@ -38,6 +38,12 @@ pub fn covered(state: &State, name: &SiteName, site: &SiteState, now: Timestamp)
     }
 }
 
+/// Whether a gate's last answer since the soak began is a pass.
+pub fn has_passed(site: &SiteState, key: &GateKey) -> bool {
+    let covered = site.soak.get(key);
+    covered.is_some_and(|coverage| coverage.last_pass.is_some())
+}
+
 /// The first covering gate whose last verdict is not a pass that still counts: healthy time is
 /// used up only while its evidence goes on.
 pub fn unvouched(state: &State, name: &SiteName, now: Timestamp) -> Option<GateKey> {

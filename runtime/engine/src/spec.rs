@@ -1,5 +1,6 @@
 //! What a rollout is, fixed at its start.
 
+use crate::swap::StateTag;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -33,9 +34,24 @@ pub struct Spec {
     /// When nothing new may start.
     #[serde(default)]
     pub windows: Windows,
+    /// Who started it; empty if nobody said.
+    #[serde(default)]
+    pub started_by: String,
     /// When nothing new may start in a wave, besides.
     #[serde(default)]
     pub wave_windows: BTreeMap<WaveName, Windows>,
+    /// Where it was read, so that a change of the fleet can be seen.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+}
+
+/// The documents that a rollout was read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Files and folders, absolute.
+    pub files: Vec<String>,
+    /// Name of the rollout's document.
+    pub rollout: String,
 }
 
 /// What the driver of a rollout can do.
@@ -56,4 +72,10 @@ pub struct Pins {
     pub strategy_name: String,
     /// The gates, by their names in the policy.
     pub gates: BTreeMap<GateName, Digest>,
+    /// Who can read the strategy's state; old journals do not say, and then nobody can.
+    #[serde(default)]
+    pub strategy_state: Option<StateTag>,
+    /// Who can read the states of the gates.
+    #[serde(default)]
+    pub gate_states: BTreeMap<GateName, StateTag>,
 }

@@ -4,8 +4,9 @@ mod clock;
 mod gates;
 
 use crate::command::Effect;
-use crate::fact::{End, FailReason, HoldReason, StopReason};
+use crate::fact::{End, FailReason, HoldReason, MemberOutcome, StopReason};
 use crate::spec::Spec;
+use crate::swap::{Part, Swapped};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -16,13 +17,13 @@ use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Completed, Evaluation, Phase, PluginState, Subject, Verdict};
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Generation, Goal,
-    Release, Seen, SiteName, Split, Table, Timestamp, Unavailable,
+    Release, RolloutId, Seen, SiteName, Split, Table, Timestamp, Unavailable,
 };
 
 /// A rollout as all facts so far make it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// What the rollout is; fixed.
+    /// What the rollout is; fixed, but for plugins that were swapped.
     pub spec: Spec,
     /// Where it is.
     pub phase: RolloutPhase,
@@ -50,8 +51,28 @@ pub struct State {
     pub limit_since: DurationMs,
     /// Sites that failed, in all.
     pub failed_sites: u32,
+    /// Most sites that the plan has had. What was tolerated stays tolerated when some leave.
+    pub sites_most: u32,
+    /// What became last of clusters that came or went while it ran.
+    pub members: BTreeMap<ClusterName, MemberOutcome>,
     /// The last row of the inbox that was taken.
     pub inbox: u64,
+    /// Whether timed waits are waited for.
+    pub waits: Waits,
+    /// Whether it had ended, and goes back since somebody undid it.
+    pub undone: bool,
+    /// Parts that another component has taken since the start.
+    pub swaps: BTreeMap<Part, Swapped>,
+}
+
+/// Whether timed waits are waited for: the strategy's, and soaks without gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Waits {
+    /// As the policy and the strategy say.
+    #[default]
+    Kept,
+    /// Somebody promoted: none is waited for.
+    Waived,
 }
 
 /// Where a rollout is.
@@ -83,6 +104,9 @@ pub struct Clock {
     pub still_since: Option<Timestamp>,
     /// Whether somebody paused.
     pub paused: bool,
+    /// Rollouts that it waits for before it begins, and their clusters; none while nobody has
+    /// looked for them.
+    pub behind: Option<BTreeMap<RolloutId, Vec<ClusterName>>>,
     /// What is closed, if the policy's windows are.
     pub closed: Option<Shut>,
     /// When windows open or close next.
@@ -112,16 +136,23 @@ impl Clock {
         goes_on.then(|| self.started.plus(self.stopped).plus(active))
     }
 
+    /// Whether it has not begun because of other rollouts.
+    pub fn queues(&self) -> bool {
+        self.behind.as_ref().is_none_or(|behind| !behind.is_empty())
+    }
+
     /// Whether time does not count at present.
     pub fn stands_still(&self) -> bool {
         self.still_since.is_some()
     }
 
-    /// Stops or goes on, as the state after a fact wants it: a pause always stops it, a window
-    /// that is closed only what would go on, and never the way back.
+    /// Stops or goes on, as the state after a fact wants it: a pause always stops it, and so does
+    /// waiting for another rollout; a window that is closed stops only what would go on, and
+    /// never the way back.
     pub(crate) fn settle(&mut self, at: Timestamp, phase: &RolloutPhase) {
         let goes_on = matches!(phase, RolloutPhase::Running);
-        let stands = self.paused || (self.closed.is_some() && goes_on);
+        let waits = self.closed.is_some() || self.queues();
+        let stands = self.paused || (waits && goes_on);
         match self.still_since {
             None if stands => self.still_since = Some(at),
             Some(since) if !stands => {
@@ -140,8 +171,8 @@ pub struct WaveState {
     pub phase: WavePhase,
     /// Active time from which its time limit counts.
     pub limit_since: DurationMs,
-    /// Whether somebody approved its start.
-    pub approved: bool,
+    /// Who approved its start.
+    pub approved: BTreeSet<String>,
     /// Index of the next site to start.
     pub next_site: usize,
     /// Sites that have started and are not finished.
@@ -152,6 +183,8 @@ pub struct WaveState {
     pub soaked: u32,
     /// Sites that failed.
     pub failed: u32,
+    /// Most sites that it has had.
+    pub sites_most: u32,
     /// How often evidence of the whole wave began anew.
     pub evidence: u64,
     /// Gates that were asked about the whole wave.
@@ -199,8 +232,8 @@ pub struct SiteState {
     pub intended_split: Option<Split>,
     /// What the strategy or the rollback wants.
     pub goal: Option<Goal>,
-    /// Sum of the desired totals that the goal was made for.
-    pub goal_desired: u32,
+    /// Desired totals of its clusters that the goal was made for.
+    pub goal_desired: Vec<u32>,
     /// What it does while it is being updated.
     pub step: Step,
     /// As the strategy named it.
@@ -247,6 +280,12 @@ pub struct SiteState {
     pub failure: Option<FailReason>,
     /// What it waited for when it could not go back.
     pub not_back: Option<String>,
+    /// Who approved which of its stages, as the policy wants it.
+    pub approved: BTreeMap<String, BTreeSet<String>>,
+    /// Whether its timed waits are waited for.
+    pub waits: Waits,
+    /// Clusters that did not answer when somebody left it out although it was touched.
+    pub given_up: Vec<ClusterName>,
     /// Largest number of nodes that ran the new release at once.
     pub exposed_nodes: u32,
 }
@@ -390,6 +429,11 @@ pub struct ClusterState {
     pub lost: Option<(Timestamp, String)>,
     /// Whether a command was given for it.
     pub touched: bool,
+    /// Every epoch that a host of this rollout had there, in order: a stamp with another one was
+    /// left by another rollout.
+    pub epochs: Vec<Epoch>,
+    /// Whether it is in the fleet no more.
+    pub left: bool,
 }
 
 /// Which gate, about what, when.
@@ -436,6 +480,27 @@ pub struct GateState {
     pub state: PluginState,
     /// Failures in a row to answer at all.
     pub retry: Retry,
+    /// The last verdict that a person gave in its place.
+    pub overridden: Option<Override>,
+}
+
+/// A person's verdict in place of a gate's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl GateState {
+    /// Who let it pass for the present evidence, if it was not the gate itself.
+    pub fn override_in_force(&self) -> Option<&Override> {
+        let overridden = self.overridden.as_ref()?;
+        (self.last == Some((Verdict::Pass, overridden.at))).then_some(overridden)
+    }
 }
 
 /// Who was asked.
@@ -494,6 +559,15 @@ impl State {
             && self.held.is_none()
             && !self.clock.paused
             && self.clock.closed.is_none()
+            && !self.clock.queues()
+    }
+
+    /// Whether timed waits of a site are waited for.
+    pub fn waits(&self, site: &SiteState) -> Waits {
+        match (self.waits, site.waits) {
+            (Waits::Kept, Waits::Kept) => Waits::Kept,
+            _ => Waits::Waived,
+        }
     }
 
     /// Sites for which a command was given, in order.

@@ -1,12 +1,14 @@
 //! Why something is not moving, with operands. Rendered to text here and nowhere else.
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use wavegate_model::plugin::{Phase, Verdict};
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, DurationMs, GateName, Split, Unavailable, WaveName,
+    ClusterName, CommandId, ConsultationId, DurationMs, GateName, RolloutId, Split, Unavailable,
+    WaveName,
 };
 
 /// What a site, a wave or the rollout waits for.
@@ -95,7 +97,19 @@ pub enum WaitingOn {
     /// A wave that comes before.
     Wave { wave: WaveName },
     /// A person, for a wave.
-    Approval { wave: WaveName, text: String },
+    Approval {
+        wave: WaveName,
+        text: String,
+        /// Who has approved.
+        #[serde(default)]
+        approved: Vec<String>,
+        /// How many more people have to.
+        #[serde(default)]
+        missing: u32,
+        /// Who may; anybody if empty.
+        #[serde(default)]
+        may: Vec<String>,
+    },
     /// Sites that are in flight.
     Places { in_flight: u32, limit: u32 },
     /// Sites of the wave.
@@ -117,6 +131,18 @@ pub enum WaitingOn {
     RollbackPlaces { in_flight: u32, limit: u32 },
     /// Touched clusters that do not answer, at the end.
     Closing { clusters: Vec<ClusterName> },
+    /// A person, before a site does what a stage wants.
+    StageApproval {
+        stage: String,
+        text: String,
+        approved: Vec<String>,
+        missing: u32,
+        may: Vec<String>,
+    },
+    /// Unfinished rollouts that have clusters of its plan.
+    Rollouts {
+        behind: BTreeMap<RolloutId, Vec<ClusterName>>,
+    },
 }
 
 impl WaitingOn {
@@ -126,6 +152,7 @@ impl WaitingOn {
             self,
             Self::Person { .. }
                 | Self::Approval { .. }
+                | Self::StageApproval { .. }
                 | Self::Paused
                 | Self::Held { .. }
                 | Self::Failed
@@ -148,6 +175,24 @@ fn names<T: ToString>(items: &[T]) -> String {
         text.push_str(&alloc::format!(" and {} more", items.len() - 5));
     }
     text
+}
+
+fn people(missing: u32) -> String {
+    match missing {
+        0 | 1 => "a person".to_string(),
+        more => alloc::format!("{more} people"),
+    }
+}
+
+/// Who has approved, and who may: ` (ann has; bob, cat may)`.
+fn who(approved: &[String], may: &[String]) -> String {
+    let left: Vec<&String> = may.iter().filter(|name| !approved.contains(name)).collect();
+    match (approved, left.as_slice()) {
+        ([], []) => String::new(),
+        (has, []) => alloc::format!(" ({} approved)", names(has)),
+        ([], may) => alloc::format!(" ({} may)", names(may)),
+        (has, may) => alloc::format!(" ({} approved; {} may)", names(has), names(may)),
+    }
 }
 
 /// A split for people: `eu-1 3f2a9c10b7de 25%, …`.
@@ -290,7 +335,26 @@ impl fmt::Display for WaitingOn {
                 write!(f, "soak: {covered} of {wanted} covered by passing evidence")
             }
             Self::Wave { wave } => write!(f, "wave {wave} to be done and soaked"),
-            Self::Approval { wave, text } => write!(f, "a person to approve wave {wave}: {text}"),
+            Self::Approval {
+                wave,
+                text,
+                approved,
+                missing,
+                may,
+            } => {
+                write!(f, "{} to approve wave {wave}: {text}", people(*missing))?;
+                f.write_str(&who(approved, may))
+            }
+            Self::StageApproval {
+                stage,
+                text,
+                approved,
+                missing,
+                may,
+            } => {
+                write!(f, "{} to approve stage {stage}: {text}", people(*missing))?;
+                f.write_str(&who(approved, may))
+            }
             Self::Places { in_flight, limit } => write!(
                 f,
                 "a free place: {in_flight} of {limit} sites are in flight"
@@ -320,6 +384,21 @@ impl fmt::Display for WaitingOn {
                 "touched clusters that do not answer: {}; close the rollout to end it",
                 names(clusters)
             ),
+            Self::Rollouts { behind } => {
+                if behind.is_empty() {
+                    return f.write_str("a look at who is at work in its clusters");
+                }
+                f.write_str("its place in the queue:")?;
+                for (index, (rollout, clusters)) in behind.iter().enumerate() {
+                    let and = if index == 0 { "" } else { ";" };
+                    write!(
+                        f,
+                        "{and} rollout {rollout} is unfinished in {}",
+                        names(clusters)
+                    )?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Which waves and sites start, and when the rollout is over.
 
 use crate::fact::{End, Fact, FailReason, HoldReason};
-use crate::failure;
 use crate::gates::{self, Judgement};
 use crate::moving::{self, Known};
 use crate::site::Next;
 use crate::state::{RolloutPhase, SitePhase, SiteState, State, WavePhase};
 use crate::waiting::WaitingOn;
+use crate::{approvals, failure};
+use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject};
@@ -87,8 +88,13 @@ fn finish(state: &State) -> Next {
             None,
         );
     }
-    let lost =
-        |(_, cluster): &(_, &crate::state::ClusterState)| cluster.touched && cluster.lost.is_some();
+    // A person has said already that a site that was given up is not waited for.
+    let given_up = |site: &SiteState| !site.given_up.is_empty();
+    let lost = |(_, cluster): &(_, &crate::state::ClusterState)| {
+        let site = cluster.site.as_ref().map(|name| state.site(name));
+        let waited_for = !cluster.left && !site.is_some_and(given_up);
+        cluster.touched && cluster.lost.is_some() && waited_for
+    };
     let lost: Vec<_> = state
         .clusters
         .iter()
@@ -98,6 +104,8 @@ fn finish(state: &State) -> Next {
     let not_back = |site: &SiteState| site.phase == SitePhase::RollbackFailed;
     let end = if state.sites.values().any(not_back) {
         End::RollbackIncomplete
+    } else if state.sites.values().any(given_up) {
+        End::Incomplete
     } else {
         End::Done
     };
@@ -202,6 +210,10 @@ pub(crate) fn not_now(state: &State, wave: usize, now: Timestamp) -> Option<Wait
     if state.clock.paused {
         return Some(WaitingOn::Paused);
     }
+    if state.clock.queues() {
+        let behind = state.clock.behind.clone().unwrap_or_default();
+        return Some(WaitingOn::Rollouts { behind });
+    }
     let own = state.waves[wave].clock.closed.as_ref();
     let shut = state.clock.closed.as_ref().or(own)?;
     Some(WaitingOn::Window {
@@ -219,33 +231,41 @@ fn blocked(state: &State, wave: usize, now: Timestamp) -> Option<WaitingOn> {
     }
 }
 
+/// A wave that comes before this one, directly or not, and is not done. One that was done is not
+/// any more when one of its sites is tried again.
+fn before(state: &State, index: usize) -> Option<WaitingOn> {
+    let waves = &state.spec.plan.waves;
+    let open = |before: &usize| state.waves[*before].phase != WavePhase::Done;
+    let mut found = waves[index].after.iter().copied().find(open);
+    if found.is_none() && !waves[index].after.is_empty() && (0..index).any(|wave| open(&wave)) {
+        let mut to_see = waves[index].after.clone();
+        let mut seen = BTreeSet::new();
+        while let Some(wave) = to_see.pop() {
+            if seen.insert(wave) {
+                found = found.or(Some(wave).filter(open));
+                to_see.extend(&waves[wave].after);
+            }
+        }
+    }
+    let wave = waves[found?].name.clone();
+    Some(WaitingOn::Wave { wave })
+}
+
 fn start(state: &State, index: usize, now: Timestamp) -> Next {
     let plan = &state.spec.plan.waves[index];
-    let before = plan
-        .after
-        .iter()
-        .find(|before| state.waves[**before].phase != WavePhase::Done);
-    if let Some(before) = before {
-        return Next::Wait(
-            WaitingOn::Wave {
-                wave: state.spec.plan.waves[*before].name.clone(),
-            },
-            None,
-        );
+    if let Some(on) = before(state, index) {
+        return Next::Wait(on, None);
     }
     if let Some(on) = blocked(state, index, now) {
         return Next::Wait(on, None);
     }
-    if let Some(text) = &plan.approval
-        && !state.waves[index].approved
-    {
-        return Next::Wait(
-            WaitingOn::Approval {
-                wave: plan.name.clone(),
-                text: text.clone(),
-            },
-            None,
-        );
+    // Its clusters have left the fleet: there is nothing to approve, and nothing to judge.
+    if plan.sites.is_empty() {
+        let wave = plan.name.clone();
+        return Next::Facts(alloc::vec![Fact::WaveStarted { wave }]);
+    }
+    if let Some(on) = approvals::of_wave(state, index) {
+        return Next::Wait(on, None);
     }
     let subject = Subject::Wave(plan.name.clone());
     let gates = gates::names(state, Phase::BeforeWave, index);
@@ -283,7 +303,7 @@ fn admit(state: &State, index: usize, now: Timestamp) -> Next {
             None,
         );
     }
-    if let Some(on) = blocked(state, index, now) {
+    if let Some(on) = before(state, index).or_else(|| blocked(state, index, now)) {
         return Next::Wait(on, None);
     }
     if wave.in_flight >= plan.max_parallel_sites {
@@ -322,7 +342,8 @@ fn begin(state: &State, name: &SiteName) -> Result<Vec<Fact>, WaitingOn> {
     let site = state.site(name);
     if let Some((cluster, detail)) = lost(state, site) {
         return match state.spec.policy.membership.unreachable {
-            OnUnreachable::Skip => Ok(alloc::vec![Fact::SiteSkipped {
+            // What runs in a touched one is not known: it is not dropped without a person.
+            OnUnreachable::Skip if !site.touched => Ok(alloc::vec![Fact::SiteSkipped {
                 site: name.clone(),
                 why: alloc::format!("cluster {cluster} is unreachable: {detail}"),
             }]),
@@ -331,7 +352,9 @@ fn begin(state: &State, name: &SiteName) -> Result<Vec<Fact>, WaitingOn> {
                 name,
                 FailReason::Unreachable(cluster),
             )),
-            OnUnreachable::Wait => Err(WaitingOn::Unreachable { cluster, detail }),
+            OnUnreachable::Wait | OnUnreachable::Skip => {
+                Err(WaitingOn::Unreachable { cluster, detail })
+            }
         };
     }
     let unclaimed: Vec<_> = site
@@ -393,6 +416,8 @@ fn begin(state: &State, name: &SiteName) -> Result<Vec<Fact>, WaitingOn> {
         .filter(serves)
         .map(|known| known.seen.desired)
         .sum();
+    // What is to be carried was read before anything was changed.
+    let demand = if site.touched { site.demand } else { demand };
     Ok(alloc::vec![Fact::SiteStarted {
         site: name.clone(),
         split,
@@ -437,7 +462,11 @@ fn end(state: &State, index: usize, now: Timestamp) -> Next {
         return Next::Wait(on, None);
     }
     let subject = Subject::Wave(plan.name.clone());
-    let gates = gates::names(state, Phase::AfterWave, index);
+    let gates = if plan.sites.is_empty() {
+        Vec::new()
+    } else {
+        gates::names(state, Phase::AfterWave, index)
+    };
     judged(
         gates::judge(state, &subject, Phase::AfterWave, &gates, now),
         Fact::WaveDone {

@@ -13,6 +13,7 @@
 extern crate alloc;
 
 pub mod amount;
+pub mod approval;
 pub mod by_release;
 pub mod evidence;
 pub mod fleet;
@@ -31,6 +32,7 @@ pub mod unavailable;
 pub mod windows;
 
 pub use amount::{Amount, Permille};
+pub use approval::{Approvers, StageApproval};
 pub use by_release::ByRelease;
 pub use evidence::{Evidence, Query};
 pub use fleet::{Cluster, Labels, Selector};
@@ -40,7 +42,7 @@ pub use ids::{
     PolicyName, RolloutId, ServiceName, SiteName, SlotName, SourceName, WaveName,
 };
 pub use observation::{ClusterObservation, NodeCounts, Seen};
-pub use plan::{Plan, PlannedSite, PlannedWave};
+pub use plan::{FleetView, Member, Plan, PlannedSite, PlannedWave};
 pub use policy::Policy;
 pub use release::Release;
 pub use source::SourceSpec;

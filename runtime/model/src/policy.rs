@@ -1,6 +1,7 @@
 //! The policy: order, limits, time limits, strategy, gates, and what happens on failure.
 
 use crate::amount::Amount;
+use crate::approval::{Approvers, StageApproval};
 use crate::fleet::Selector;
 use crate::ids::{GateName, PolicyName, SlotName, SourceName, WaveName};
 use crate::limits::CallLimits;
@@ -33,6 +34,9 @@ pub struct Policy {
     pub failure: Failure,
     /// What happens to clusters that do not answer.
     pub membership: Membership,
+    /// What happens when another rollout is at work in its clusters.
+    #[serde(default)]
+    pub when_busy: WhenBusy,
     /// When the rollout may go on.
     #[serde(default)]
     pub windows: WindowRules,
@@ -40,6 +44,9 @@ pub struct Policy {
     pub strategy: StrategyUse,
     /// Who judges, sorted by name.
     pub gates: Vec<GateUse>,
+    /// Approvals before stages; at most one for a stage of a wave.
+    #[serde(default)]
+    pub approvals: Vec<StageApproval>,
 }
 
 /// A wave as written.
@@ -59,6 +66,9 @@ pub struct Wave {
     pub soak: DurationMs,
     /// Text of the approval that is needed before the wave starts.
     pub approval: Option<String>,
+    /// Who may give it, and how many have to.
+    #[serde(default)]
+    pub approvers: Approvers,
     /// Gates of the policy that are asked in this wave; all of them if it does not say.
     #[serde(default)]
     pub gates: Option<Vec<GateName>>,
@@ -150,13 +160,59 @@ pub struct Rollback {
     pub progress: DurationMs,
 }
 
-/// What happens to clusters that do not answer.
+/// What happens to clusters that do not answer, that come and that go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     /// A cluster counts as unreachable after this long without an observation.
     pub unreachable_after: DurationMs,
     /// What then happens to an untouched cluster whose turn it is.
     pub unreachable: OnUnreachable,
+    /// What happens to clusters that come into the fleet.
+    #[serde(default)]
+    pub added: OnAdded,
+    /// What happens when a cluster leaves the fleet whose site has begun.
+    #[serde(default)]
+    pub removed: OnRemoved,
+}
+
+/// What happens to a cluster that comes into the fleet while the rollout runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnAdded {
+    /// It is left out.
+    #[default]
+    Ignore,
+    /// It comes into the wave that selects it, if that has not begun to soak; else into a last
+    /// wave.
+    Append,
+    /// It comes into a last wave after all others.
+    OwnWave,
+}
+
+/// What happens when a cluster leaves the fleet whose site has begun and not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRemoved {
+    /// Its site is let go as it stands.
+    #[default]
+    Skip,
+    /// The same, and nothing goes on until a person has seen it.
+    Hold,
+    /// Its site fails.
+    Fail,
+}
+
+/// What happens when clusters of a new rollout have an unfinished one already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenBusy {
+    /// The new one is refused.
+    #[default]
+    Refuse,
+    /// The new one waits until the earlier one has ended.
+    Queue,
+    /// The earlier one makes room.
+    Supersede,
 }
 
 /// What happens to an unreachable cluster.

@@ -72,6 +72,11 @@ impl<K: Key, V> Table<K, V> {
         self.rows.iter_mut().map(|(_, row)| row)
     }
 
+    /// All rows in order, to make another table of.
+    pub fn into_rows(self) -> Vec<(K, V)> {
+        self.rows
+    }
+
     fn find(&self, name: &K) -> Option<usize> {
         let mut place = self.place_of(name)?;
         loop {

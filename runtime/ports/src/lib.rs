@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod driver;
+pub mod encoding;
 pub mod journal;
 pub mod plugins;
 pub mod sources;

@@ -1,9 +1,11 @@
 //! The built binary with real processes, as a user has it.
 
 mod documents;
+mod membership;
 mod plugins;
 mod preflight;
 mod quickstart;
 mod steering;
 mod usage;
+mod verbs;
 mod windows;

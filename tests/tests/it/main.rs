@@ -10,4 +10,5 @@ mod kills;
 mod prometheus;
 mod rollback;
 mod strategies;
+mod swap;
 mod unreachable;

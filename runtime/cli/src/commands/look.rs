@@ -6,16 +6,19 @@ use crate::exit::{Exit, Result};
 use crate::follow;
 use crate::host::StateDir;
 use crate::output::{self, DIM, Format, JSON_VERSION, STRONG, paint};
-use crate::{verdicts, words};
+use crate::{swap_text, verdicts, words};
 use std::collections::BTreeMap;
 use wavegate_conductor::{Story, read_story};
 use wavegate_engine::apply::{apply, begin};
 use wavegate_engine::explain::{Waiting, explain, needs_person};
-use wavegate_engine::state::RolloutPhase;
+use wavegate_engine::state::{RolloutPhase, Waits};
 use wavegate_engine::{Fact, State};
 use wavegate_model::RolloutId;
 use wavegate_ports::clock::Clock;
 use wavegate_ports::journal::Journal;
+
+/// Rollouts that are looked at for whether they wait: who waits was started lately.
+const NEWEST: usize = 20;
 
 /// Where a rollout is, as JSON.
 #[derive(serde::Serialize)]
@@ -25,16 +28,24 @@ struct JsonStatus<'a> {
     service: &'a str,
     release: &'a str,
     strategy: &'a str,
+    plugins: BTreeMap<String, swap_text::JsonPart<'a>>,
     phase: String,
     held: Option<String>,
     paused: bool,
     needs_person: bool,
     started: String,
     last: String,
+    /// Version of the plan: rises with each change of the fleet.
+    generation: u64,
+    /// What became of clusters that came or went while it ran.
+    members: BTreeMap<&'a str, String>,
     waves: Vec<JsonWave<'a>>,
     sites: BTreeMap<&'a str, JsonSite<'a>>,
     gates: BTreeMap<String, verdicts::GateSum>,
     waiting: Vec<JsonWaiting>,
+    /// What people decided that is still in force, in words: promotions, overrides, approvals,
+    /// sites that were given up.
+    steered: Vec<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -100,6 +111,7 @@ pub(crate) async fn status(args: Status, dir: &StateDir, format: Format) -> Resu
             output::json(&json_status(&state));
         } else if args.rollout.is_some() {
             print_status(&state);
+            print_queue(&state, dir).await?;
         } else {
             let spec = &state.spec;
             let what = format!(
@@ -125,6 +137,7 @@ fn phase(state: &State) -> String {
         RolloutPhase::Running => match (&state.held, state.clock.paused) {
             (Some(reason), _) => format!("held: {reason}"),
             (None, true) => "paused".to_owned(),
+            (None, false) if state.clock.queues() => "queued".to_owned(),
             (None, false) => "running".to_owned(),
         },
     }
@@ -145,6 +158,9 @@ fn print_status(state: &State) {
         utc(state.clock.started),
         utc(state.clock.last)
     ));
+    for line in swap_text::swapped(state) {
+        output::data(&format!("  swapped  {line}"));
+    }
     for (index, (plan, wave)) in spec.plan.waves.iter().zip(&state.waves).enumerate() {
         output::data(&format!(
             "  wave {}: {:?}; {} of {} sites finished, {} in flight",
@@ -178,10 +194,87 @@ fn print_status(state: &State) {
             }
         }
     }
+    print_steered(state);
     for (gate, sum) in verdicts::sums(state, |key, _| verdicts::is_on_trial(state, &key.gate)) {
         output::data(&format!("  gate {}", verdicts::line(&gate, &sum)));
     }
+    print_members(state);
     print_waiting(&explain(state, SystemClock.now()));
+}
+
+/// What people decided that is still in force.
+fn print_steered(state: &State) {
+    for text in steered(state) {
+        output::data(&format!("  {text}"));
+    }
+}
+
+fn steered(state: &State) -> Vec<String> {
+    let mut lines = Vec::new();
+    if state.waits == Waits::Waived {
+        lines.push("promoted: no timed wait is waited for".to_owned());
+    }
+    for (name, site) in &state.sites {
+        if site.waits == Waits::Waived && state.waits == Waits::Kept {
+            lines.push(format!(
+                "promoted: no timed wait of site {name} is waited for"
+            ));
+        }
+        if !site.given_up.is_empty() {
+            let clusters: Vec<&str> = site.given_up.iter().map(|name| name.as_str()).collect();
+            let clusters = clusters.join(", ");
+            lines.push(format!(
+                "given up: site {name}; nobody knows what runs in {clusters}"
+            ));
+        }
+    }
+    lines.extend(words::overrides(state));
+    let approved = words::approvals(state).into_iter();
+    lines.extend(approved.map(|text| format!("approved: {text}")));
+    lines
+}
+
+/// How the fleet has changed while the rollout ran.
+fn print_members(state: &State) {
+    if state.members.is_empty() {
+        return;
+    }
+    output::data(&format!("  plan     generation {}", state.generation()));
+    for (name, outcome) in state.members.iter().take(50) {
+        output::data(&format!("    {}", words::member(name, outcome)));
+    }
+}
+
+/// Rollouts of the journal that wait for this one.
+async fn queue_behind(state: &State, dir: &StateDir) -> Result<Vec<String>> {
+    if state.end().is_some() {
+        return Ok(Vec::new());
+    }
+    let journal = dir.read_journal()?;
+    let mut waiting = Vec::new();
+    for entry in journal.rollouts().await?.into_iter().rev().take(NEWEST) {
+        if entry.started < state.clock.started || entry.rollout == state.spec.rollout {
+            continue;
+        }
+        let Some(other) = read_story(&journal, &entry.rollout).await?.state() else {
+            continue;
+        };
+        let behind = other.clock.behind.as_ref();
+        let waits = behind.is_some_and(|behind| behind.contains_key(&state.spec.rollout));
+        if waits && other.end().is_none() {
+            waiting.push(entry.rollout.to_string());
+        }
+    }
+    Ok(waiting)
+}
+
+async fn print_queue(state: &State, dir: &StateDir) -> Result<()> {
+    for rollout in queue_behind(state, dir).await? {
+        output::data(&format!(
+            "  rollout {rollout} waits until this one has ended"
+        ));
+    }
+    Ok(())
 }
 
 fn print_waiting(waiting: &[Waiting]) {
@@ -213,12 +306,19 @@ fn json_status(state: &State) -> JsonStatus<'_> {
         service: spec.service.as_str(),
         release: &spec.release.version,
         strategy: &spec.pins.strategy_name,
+        plugins: swap_text::parts(state),
         phase: phase(state),
         held: state.held.as_ref().map(ToString::to_string),
         paused: state.clock.paused,
         needs_person: needs_person(state, now),
         started: utc(state.clock.started),
         last: utc(state.clock.last),
+        generation: state.generation().0,
+        members: state
+            .members
+            .iter()
+            .map(|(name, outcome)| (name.as_str(), words::member(name, outcome)))
+            .collect(),
         waves: names
             .zip(waves)
             .map(|(name, (_, phase, in_flight, finished, sites))| JsonWave {
@@ -239,6 +339,7 @@ fn json_status(state: &State) -> JsonStatus<'_> {
             .map(|(gate, sum)| (gate.to_string(), sum))
             .collect(),
         waiting: explain(state, now).into_iter().map(json_waiting).collect(),
+        steered: steered(state),
     }
 }
 
@@ -276,31 +377,42 @@ pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Re
         return Ok(Exit::Done);
     }
     let now = SystemClock.now();
+    let ended = state.end().is_some();
+    let hosted = !ended && dir.lock(&state.spec.rollout, false).is_err();
+    let by_whom = if ended || hosted {
+        ""
+    } else {
+        ", and no host runs it"
+    };
+    let phase = match phase(&state).as_str() {
+        "running" if !hosted => "unfinished".to_owned(),
+        phase => phase.to_owned(),
+    };
     output::data(&format!(
-        "rollout {} is {}",
+        "rollout {} is {phase}{by_whom}",
         state.spec.rollout,
-        phase(&state)
     ));
+    print_steered(&state);
+    for line in swap_text::swapped(&state) {
+        output::data(&format!("  {line}"));
+    }
     let waiting = explain(&state, now);
+    print_members(&state);
     print_waiting(&waiting);
+    print_queue(&state, dir).await?;
     for (name, site) in &state.sites {
         if let Some(reason) = &site.failure {
             output::data(&format!("  site {name} failed: {reason}"));
         }
     }
-    if state.end().is_none() {
-        let hint = match (
-            needs_person(&state, now),
-            dir.lock(&state.spec.rollout, false),
-        ) {
-            (_, Ok(_)) => format!(
-                "no host runs it: go on with `wavegate resume {}`",
-                state.spec.rollout
-            ),
-            (true, Err(_)) => {
-                "only a person can move it on: continue, approve, rollback or abort".to_owned()
+    if !ended {
+        let hint = match (needs_person(&state, now), hosted) {
+            (_, false) => format!("go on with `wavegate resume {}`", state.spec.rollout),
+            (true, true) => {
+                "only a person can move it on: continue, approve, retry, skip, rollback or abort"
+                    .to_owned()
             }
-            (false, Err(_)) => "it goes on by itself when that is there".to_owned(),
+            (false, true) => "it goes on by itself when that is there".to_owned(),
         };
         output::data(&format!("  {hint}"));
     }

@@ -30,24 +30,30 @@ pub(crate) fn man(name: Option<&str>) -> Result<Exit> {
     let page = match name {
         None => program.clone(),
         Some(name) => {
-            let found = program.find_subcommand(name).cloned();
+            let mut names = name.split_whitespace();
+            let found = names.try_fold(&program, |command, name| command.find_subcommand(name));
+            let found = found.cloned();
             let found = found.ok_or_else(|| {
                 Failure::usage(format!("there is no command `{name}`"))
                     .hint("`wavegate --help` lists them")
             })?;
-            found.display_name(format!("wavegate-{name}"))
+            let joined = name.split_whitespace().collect::<Vec<_>>().join("-");
+            found.display_name(format!("wavegate-{joined}"))
         }
     };
-    let variables = match name {
-        None => variables(std::iter::once(&program).chain(program.get_subcommands())),
-        Some(_) => variables(std::iter::once(&page)),
-    };
+    let variables = variables(with_subcommands(&page).into_iter());
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text)?;
     text.extend(environment(&variables).into_bytes());
     text.extend(exit_status().into_bytes());
     std::io::stdout().write_all(&text)?;
     Ok(Exit::Done)
+}
+
+/// A command with all that are below it.
+fn with_subcommands(command: &Command) -> Vec<&Command> {
+    let below = command.get_subcommands().flat_map(with_subcommands);
+    std::iter::once(command).chain(below).collect()
 }
 
 /// Variables with the flags that they stand for and what these do.

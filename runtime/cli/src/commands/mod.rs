@@ -5,6 +5,8 @@ pub(crate) mod init;
 pub(crate) mod look;
 pub(crate) mod man;
 pub(crate) mod plan;
+pub(crate) mod plugin;
 pub(crate) mod quickstart;
 pub(crate) mod run;
 pub(crate) mod steer;
+pub(crate) mod undo;

@@ -120,6 +120,7 @@ async fn with_fleet(
         begin: Begin::Start(Box::new(spec.clone())),
         spec,
         lock,
+        part: run::Part::Asked,
     };
     let manner = Manner {
         exit_on_hold: false,

@@ -4,13 +4,15 @@ use crate::args::{Manner, Resume, Run};
 use crate::exit::{Exit, Failure, Result};
 use crate::follow::{self, Seen};
 use crate::host::{Host, StateDir, actor};
+use crate::membership::{self, FirstLook};
 use crate::output::{self, Format};
-use crate::{crash, preflight, prepare, rehearse, report, requests};
+use crate::{busy, crash, preflight, prepare, rehearse, report, requests};
 use std::fs::File;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use wavegate_conductor::{Begin, Event, OnHold, Options, Outcome, RunError, read_story};
 use wavegate_engine::Spec;
+use wavegate_engine::state::RolloutPhase;
 use wavegate_model::RolloutId;
 use wavegate_model::plugin::PluginKind;
 use wavegate_ports::driver::DriverError;
@@ -21,6 +23,16 @@ pub(crate) struct Ready {
     pub(crate) begin: Begin,
     pub(crate) spec: Spec,
     pub(crate) lock: File,
+    pub(crate) part: Part,
+}
+
+/// Whether a run is about a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It is what was asked for: how it ends is how the command ends.
+    Asked,
+    /// It is brought to its end, so that another one can begin.
+    Aside,
 }
 
 pub(crate) async fn run(args: Run, state: &StateDir, format: Format) -> Result<Exit> {
@@ -43,7 +55,12 @@ pub(crate) async fn run(args: Run, state: &StateDir, format: Format) -> Result<E
     }
     host.open_journal(state)?;
     let mut ready = Vec::new();
+    let mut known = Seen::new();
     for prepared in all {
+        for (aside, state_of) in busy::make_room(&host, &prepared.spec, state).await? {
+            known.insert(aside.spec.rollout.clone(), state_of);
+            ready.push(aside);
+        }
         let lock = state.lock(&prepared.spec.rollout, false)?;
         requests::note(&prepared.spec, state).await?;
         let spec = prepared.spec;
@@ -51,9 +68,10 @@ pub(crate) async fn run(args: Run, state: &StateDir, format: Format) -> Result<E
             begin: Begin::Start(Box::new(spec.clone())),
             spec,
             lock,
+            part: Part::Asked,
         });
     }
-    run_all(&host, ready, args.manner, format, Seen::new(), state)
+    run_all(&host, ready, args.manner, format, known, state)
         .await
         .map(|(exit, _)| exit)
 }
@@ -70,21 +88,33 @@ pub(crate) async fn resume(args: Resume, state: &StateDir, format: Format) -> Re
         output::say(&format!("rollout {rollout} has ended already: {end}"));
         return Ok(end.into());
     }
-    load_pinned(&host, &known.spec).await?;
+    // Going back asks no plugin: one that cannot be loaded must not keep a bad release in place.
+    if !matches!(known.phase, RolloutPhase::Stopping { .. }) {
+        load_pinned(&host, &known.spec).await?;
+    }
     let spec = known.spec.clone();
-    let ready = Ready {
+    let mut ready = Vec::new();
+    let mut seen = Seen::new();
+    if busy::may_wait(&known) {
+        for (aside, state_of) in busy::make_room(&host, &spec, state).await? {
+            seen.insert(aside.spec.rollout.clone(), state_of);
+            ready.push(aside);
+        }
+    }
+    ready.push(Ready {
         begin: Begin::Resume(rollout.clone()),
         spec,
         lock,
-    };
-    let seen = Seen::from([(rollout, known)]);
-    run_all(&host, vec![ready], args.manner, format, seen, state)
+        part: Part::Asked,
+    });
+    seen.insert(rollout, known);
+    run_all(&host, ready, args.manner, format, seen, state)
         .await
         .map(|(exit, _)| exit)
 }
 
 /// A resume uses the components that the rollout started with, from the store, and no others.
-async fn load_pinned(host: &Host, spec: &Spec) -> Result<()> {
+pub(crate) async fn load_pinned(host: &Host, spec: &Spec) -> Result<()> {
     host.plugins
         .load_stored(&spec.pins.strategy, PluginKind::Strategy)
         .await
@@ -121,7 +151,24 @@ pub(crate) async fn run_all(
         OnHold::Wait
     };
     let mut runs = JoinSet::new();
-    for Ready { begin, spec, lock } in ready {
+    let mut followers = JoinSet::new();
+    for Ready {
+        begin,
+        spec,
+        lock,
+        part,
+    } in ready
+    {
+        let first = match &begin {
+            Begin::Start(_) => Some(FirstLook::Known),
+            Begin::Resume(_) => Some(FirstLook::AtOnce),
+            // What only goes back follows no fleet.
+            Begin::Undo { .. } => None,
+        };
+        if let Some(first) = first.filter(|_| part == Part::Asked) {
+            let journal = host.journal().clone();
+            followers.spawn(membership::follow(spec.clone(), journal, first));
+        }
         let options = Options {
             on_hold,
             crash_point: crash::point(),
@@ -132,7 +179,7 @@ pub(crate) async fn run_all(
             let outcome =
                 wavegate_conductor::run(ports, begin, actor(), options, events, stopped).await;
             drop(lock);
-            (spec.rollout, outcome)
+            (spec.rollout, part, outcome)
         });
     }
     drop(events);
@@ -142,14 +189,17 @@ pub(crate) async fn run_all(
         outcomes.push(run?);
     }
     interrupts.abort();
+    followers.shutdown().await;
     let seen = follower.await?;
     let mut worst = Exit::Done;
     let mut failure = None;
-    for (rollout, outcome) in outcomes {
+    for (rollout, part, outcome) in outcomes {
         match outcome {
             Ok(outcome) => {
                 report::tell(&outcome, seen.get(&rollout), format, state).await;
-                worst = worst.max(exit_of(&outcome));
+                if part == Part::Asked {
+                    worst = worst.max(exit_of(&outcome));
+                }
             }
             Err(error) => failure = Some(failed(&rollout, error)),
         }

@@ -1,7 +1,7 @@
 //! Steering: a request is put into the rollout's inbox, where the host that runs it takes it, or
 //! the next host that resumes it.
 
-use crate::args::{Approve, Steer};
+use crate::args::{Approve, OverrideGate, Steer};
 use crate::clock::SystemClock;
 use crate::exit::{Exit, Failure, Result};
 use crate::host::{StateDir, actor};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use wavegate_conductor::read_story;
 use wavegate_engine::input::{Approval, Request};
 use wavegate_engine::{Engine, Fact, Input, Verb};
+use wavegate_model::plugin::Subject;
 use wavegate_ports::clock::Clock;
 use wavegate_ports::journal::Journal;
 
@@ -36,6 +37,32 @@ pub(crate) async fn approve(args: Approve, dir: &StateDir, format: Format) -> Re
     steer("approve", Verb::Approve(what), args.steer, dir, format).await
 }
 
+pub(crate) async fn override_gate(
+    args: OverrideGate,
+    dir: &StateDir,
+    format: Format,
+) -> Result<Exit> {
+    let subject = match (&args.wave, &args.site) {
+        (Some(wave), _) => Some(Subject::Wave(wave.as_str().into())),
+        (None, Some(site)) => Some(Subject::Site(site.as_str().into())),
+        (None, None) => None,
+    };
+    let verb = Verb::OverrideGate {
+        gate: args.gate.as_str().into(),
+        subject,
+    };
+    steer("override-gate", verb, args.steer, dir, format).await
+}
+
+/// Every steering command says why.
+pub(crate) fn with_reason(reason: &str) -> Result<()> {
+    if reason.trim().is_empty() {
+        return Err(Failure::usage("a reason is needed")
+            .hint("say why with --reason; it is kept in the history"));
+    }
+    Ok(())
+}
+
 pub(crate) async fn steer(
     name: &str,
     verb: Verb,
@@ -43,10 +70,7 @@ pub(crate) async fn steer(
     dir: &StateDir,
     format: Format,
 ) -> Result<Exit> {
-    if args.reason.trim().is_empty() {
-        return Err(Failure::usage("a reason is needed")
-            .hint("say why with --reason; it is kept in the history"));
-    }
+    with_reason(&args.reason)?;
     // Reading first, so that a wrong folder is not made into a journal.
     let rollout = dir.find(&dir.read_journal()?, &args.rollout).await?;
     let journal = dir.journal()?;
@@ -115,14 +139,14 @@ pub(crate) async fn steer(
     }
 }
 
-fn refusal(facts: &[Fact]) -> Option<String> {
+pub(crate) fn refusal(facts: &[Fact]) -> Option<String> {
     facts.iter().find_map(|fact| match fact {
         Fact::RequestRefused { why, .. } => Some(why.clone()),
         _ => None,
     })
 }
 
-fn tell(format: Format, rollout: &str, verb: &str, result: &str, why: Option<String>) {
+pub(crate) fn tell(format: Format, rollout: &str, verb: &str, result: &str, why: Option<String>) {
     if format == Format::Json {
         output::json(&JsonSteer {
             version: JSON_VERSION,

@@ -1,5 +1,6 @@
 //! The kinds of document, one module each.
 
+mod approvals;
 mod fleet;
 mod gate;
 mod policy;
@@ -8,9 +9,13 @@ mod rollout;
 mod source;
 mod windows;
 
+pub(crate) use approvals::STARTER;
 pub(crate) use fleet::{FleetDoc, NODES_MAX};
 pub(crate) use gate::{ConfigSpot, GateSpots, ON_UNAVAILABLE, PHASES};
-pub(crate) use policy::{END_STATES, ON_TIME_LIMIT, ON_UNREACHABLE, PolicyDoc, SelectorSpots};
+pub(crate) use policy::{
+    END_STATES, ON_ADDED, ON_REMOVED, ON_TIME_LIMIT, ON_UNREACHABLE, PolicyDoc, SelectorSpots,
+    WHEN_BUSY,
+};
 pub(crate) use release::ReleaseDoc;
 pub(crate) use rollout::RolloutDoc;
 pub(crate) use source::SourceDoc;

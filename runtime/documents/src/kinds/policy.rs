@@ -1,5 +1,6 @@
 //! `RolloutPolicy`: order, limits, strategy, gates, and what happens on failure.
 
+use super::approvals::{self, StageSpots};
 use super::gate::{self, GateSpots, StrategySpots};
 use super::windows;
 use crate::defaults;
@@ -12,8 +13,8 @@ use crate::suggest;
 use crate::values;
 use std::collections::{BTreeMap, BTreeSet};
 use wavegate_model::policy::{
-    Batch, EndState, Failure, GateUse, Membership, OnTimeLimit, OnUnreachable, Rollback, TimeLimit,
-    TimeLimits, Wave,
+    Batch, EndState, Failure, GateUse, Membership, OnAdded, OnRemoved, OnTimeLimit, OnUnreachable,
+    Rollback, TimeLimit, TimeLimits, Wave, WhenBusy,
 };
 use wavegate_model::windows::WindowRules;
 use wavegate_model::{
@@ -36,6 +37,21 @@ pub(crate) const ON_UNREACHABLE: &[(&str, OnUnreachable)] = &[
     ("fail", OnUnreachable::Fail),
     ("skip", OnUnreachable::Skip),
 ];
+pub(crate) const ON_ADDED: &[(&str, OnAdded)] = &[
+    ("ignore", OnAdded::Ignore),
+    ("append", OnAdded::Append),
+    ("ownWave", OnAdded::OwnWave),
+];
+pub(crate) const ON_REMOVED: &[(&str, OnRemoved)] = &[
+    ("skip", OnRemoved::Skip),
+    ("hold", OnRemoved::Hold),
+    ("fail", OnRemoved::Fail),
+];
+pub(crate) const WHEN_BUSY: &[(&str, WhenBusy)] = &[
+    ("refuse", WhenBusy::Refuse),
+    ("queue", WhenBusy::Queue),
+    ("supersede", WhenBusy::Supersede),
+];
 
 #[derive(Debug)]
 pub(crate) struct PolicyDoc {
@@ -51,6 +67,8 @@ pub(crate) struct PolicyDoc {
     pub(crate) strategy: StrategySpots,
     /// Of each gate, in the order of the policy.
     pub(crate) gates: Vec<GateSpots>,
+    /// Of each approval of a stage, in the order of the policy.
+    pub(crate) approvals: Vec<StageSpots>,
 }
 
 /// The places of a wave.
@@ -82,13 +100,18 @@ impl PolicyDoc {
         let time_limits = fields.optional("timeLimits", time_limits);
         let failure = fields.optional("failure", spot(failure));
         let membership = fields.or("membership", defaults::MEMBERSHIP, membership);
+        let when_busy = fields.or("whenBusy", defaults::WHEN_BUSY, values::choice(WHEN_BUSY));
         let windows = fields.optional("windows", windows::read);
         let freezes = fields.or("freezes", Vec::new(), windows::freezes);
         let strategy = fields.required("strategy", gate::strategy);
         let gates = fields.or("gates", Vec::new(), gate::gates);
+        let approvals = fields.or("approvals", Vec::new(), approvals::of_stages);
         fields.finish()?;
         let (waves, wave_spots): (Vec<_>, Vec<_>) = waves?.into_iter().unzip();
         let (gates, gate_spots): (Vec<_>, Vec<_>) = gates?.into_iter().unzip();
+        let approvals = approvals?;
+        approvals::check(cx, &waves, &approvals)?;
+        let (approvals, approval_spots): (Vec<_>, Vec<_>) = approvals.into_iter().unzip();
         let (strategy, strategy_spots) = strategy?;
         own_gates(cx, &waves, &wave_spots, &gates)?;
         awaited_on_trial(cx, strategy_spots.config.node.as_ref(), &gates)?;
@@ -109,12 +132,14 @@ impl PolicyDoc {
             time_limits: time_limits?.unwrap_or(DEFAULT_TIME_LIMITS),
             failure: failure_value.complete(batch_value),
             membership: membership?,
+            when_busy: when_busy?,
             windows: WindowRules {
                 freezes: freezes?,
                 ..windows?.unwrap_or_default()
             },
             strategy,
             gates,
+            approvals,
         };
         Some(Self {
             name,
@@ -127,6 +152,7 @@ impl PolicyDoc {
             failure: failure.map(|spot| spot.place),
             strategy: strategy_spots,
             gates: gate_spots,
+            approvals: approval_spots,
         })
     }
 }
@@ -241,11 +267,12 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
     );
     let site_soak = fields.or("siteSoak", defaults::SOAK, values::duration);
     let soak = fields.or("soak", defaults::SOAK, values::duration);
-    let approval = fields.optional("approval", values::text);
+    let approval = fields.optional("approval", approvals::of_wave);
     let gates = fields.optional("gates", list(spot(values::name::<GateName>)));
     let own_windows = fields.optional("windows", windows::read);
     fields.finish()?;
     let (name, after, (clusters, selector)) = (name?, after?, clusters?);
+    let (approval, approvers) = approval?.unzip();
     let gates = gates?;
     let spots = WaveSpots {
         name: name.place,
@@ -268,7 +295,8 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
         max_parallel_sites: max_parallel_sites?,
         site_soak: site_soak?,
         soak: soak?,
-        approval: approval?,
+        approval,
+        approvers: approvers.unwrap_or_default(),
         gates: gates.map(|gates| gates.into_iter().map(|spot| spot.value).collect()),
         windows: own_windows?,
     };
@@ -457,9 +485,21 @@ fn membership(cx: Cx<'_>, node: &Node) -> Option<Membership> {
         defaults::MEMBERSHIP.unreachable,
         values::choice(ON_UNREACHABLE),
     );
+    let added = fields.or(
+        "added",
+        defaults::MEMBERSHIP.added,
+        values::choice(ON_ADDED),
+    );
+    let removed = fields.or(
+        "removed",
+        defaults::MEMBERSHIP.removed,
+        values::choice(ON_REMOVED),
+    );
     fields.finish()?;
     Some(Membership {
         unreachable_after: unreachable_after?,
         unreachable: unreachable?,
+        added: added?,
+        removed: removed?,
     })
 }

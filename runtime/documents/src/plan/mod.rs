@@ -2,8 +2,10 @@
 //! same plan, whatever the order of the clusters in the file.
 
 mod order;
+mod view;
 
 use self::order::Ordered;
+pub(crate) use self::view::view;
 use crate::diagnostic::{Code, Diagnostic, Problems};
 use crate::kinds::{FleetDoc, PolicyDoc};
 use crate::selection::{Index, why};
@@ -11,7 +13,7 @@ use crate::source::Place;
 use crate::suggest;
 use std::collections::{BTreeMap, BTreeSet};
 use wavegate_model::limits::CLUSTERS_PER_SITE_MAX;
-use wavegate_model::plan::PlannedCluster;
+use wavegate_model::plan::{PlannedCluster, WaveOrigin};
 use wavegate_model::{ClusterName, Generation, Plan, PlannedSite, PlannedWave, SiteName, WaveName};
 
 /// Names of clusters that one message lists.
@@ -51,6 +53,19 @@ pub(crate) fn resolve(
     Some(planner.plan(&order?, &chosen?, &sites?))
 }
 
+/// `a`, `b`, `c` and 7 more.
+fn listed(clusters: &[&ClusterName]) -> String {
+    let names: Vec<String> = clusters
+        .iter()
+        .take(LISTED_MAX)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match clusters.len().saturating_sub(LISTED_MAX) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 struct Planner<'a> {
     policy: &'a PolicyDoc,
     fleet: &'a FleetDoc,
@@ -78,17 +93,9 @@ impl Planner<'_> {
         None
     }
 
-    /// `a`, `b`, `c` and 7 more.
     fn listed(&self, clusters: &[usize]) -> String {
-        let names: Vec<String> = clusters
-            .iter()
-            .take(LISTED_MAX)
-            .map(|cluster| format!("`{}`", self.name(*cluster)))
-            .collect();
-        match clusters.len().saturating_sub(LISTED_MAX) {
-            0 => names.join(", "),
-            more => format!("{} and {more} more", names.join(", ")),
-        }
+        let names: Vec<&ClusterName> = clusters.iter().map(|c| self.name(*c)).collect();
+        listed(&names)
     }
 
     /// Puts every cluster into one wave, or leaves it out.
@@ -481,7 +488,9 @@ impl Planner<'_> {
             site_soak: wave.site_soak,
             soak: wave.soak,
             approval: wave.approval.clone(),
+            approvers: wave.approvers.clone(),
             gates: wave.gates.clone(),
+            origin: WaveOrigin::Policy,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The maps of all documents. A field that is added here is asked for by its reader in
 //! `crate::kinds`, or every document of the kind panics in the tests; and the other way round.
 
+pub(crate) mod approvals;
 pub(crate) mod fleet;
 pub(crate) mod policy;
 pub(crate) mod source;

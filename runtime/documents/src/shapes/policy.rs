@@ -1,9 +1,12 @@
 //! Maps of `RolloutPolicy`.
 
 use crate::defaults;
-use crate::kinds::{END_STATES, ON_TIME_LIMIT, ON_UNAVAILABLE, ON_UNREACHABLE, PHASES};
+use crate::kinds::{
+    END_STATES, ON_ADDED, ON_REMOVED, ON_TIME_LIMIT, ON_UNAVAILABLE, ON_UNREACHABLE, PHASES,
+    WHEN_BUSY,
+};
 use crate::shape::{Kind, Shape, defaulted, optional, required, words};
-use crate::shapes::windows;
+use crate::shapes::{approvals, windows};
 use wavegate_model::limits::BUDGET_WINDOW_MAX;
 
 pub(crate) const POLICY: Shape = Shape::of(
@@ -44,7 +47,13 @@ pub(crate) const POLICY: Shape = Shape::of(
         optional(
             "membership",
             Kind::Map(&MEMBERSHIP),
-            "What happens to clusters that cannot be reached.",
+            "What happens to clusters that cannot be reached, that come and that go.",
+        ),
+        defaulted(
+            "whenBusy",
+            Kind::Words(|| words(WHEN_BUSY)),
+            "\"refuse\"",
+            "What happens to a new rollout whose clusters have an unfinished one: it is refused, it waits, or the earlier one makes room.",
         ),
         optional(
             "windows",
@@ -68,9 +77,14 @@ pub(crate) const POLICY: Shape = Shape::of(
             "[]",
             "Plugins that judge whether the release is healthy.",
         ),
+        defaulted(
+            "approvals",
+            Kind::List(0, &Kind::Map(&approvals::STAGE_APPROVAL)),
+            "[]",
+            "Approvals before stages of the strategy; at most one for a stage of a wave.",
+        ),
     ]],
-)
-.not_built(&["approvals"]);
+);
 
 pub(crate) const WAVE: Shape = Shape::of(
     "wave",
@@ -107,7 +121,7 @@ pub(crate) const WAVE: Shape = Shape::of(
         ),
         optional(
             "approval",
-            Kind::Text,
+            Kind::Either(&[Kind::Text, Kind::Map(&approvals::APPROVAL)]),
             "A person has to approve the start; the text says what for.",
         ),
         optional(
@@ -263,7 +277,7 @@ pub(crate) const ROLLBACK: Shape = Shape::of(
 
 pub(crate) const MEMBERSHIP: Shape = Shape::of(
     "`membership`",
-    "What happens to clusters that cannot be reached.",
+    "What happens to clusters that cannot be reached, that come and that go.",
     &[&[
         defaulted(
             "unreachableAfter",
@@ -277,9 +291,20 @@ pub(crate) const MEMBERSHIP: Shape = Shape::of(
             "\"wait\"",
             "What then happens to an untouched cluster whose turn it is.",
         ),
+        defaulted(
+            "added",
+            Kind::Words(|| words(ON_ADDED)),
+            "\"ignore\"",
+            "What happens to a cluster that comes into the fleet while the rollout runs.",
+        ),
+        defaulted(
+            "removed",
+            Kind::Words(|| words(ON_REMOVED)),
+            "\"skip\"",
+            "What happens when a cluster leaves the fleet whose site has begun and not finished; an untouched one leaves the plan.",
+        ),
     ]],
-)
-.not_built(&["added", "removed"]);
+);
 
 pub(crate) const STRATEGY: Shape = Shape::of(
     "strategy",

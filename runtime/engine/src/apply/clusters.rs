@@ -1,7 +1,7 @@
 //! What was seen of clusters, and what is void when one comes back.
 
 use super::gates::new_evidence;
-use super::sites::{set_phase, soak_anew};
+use super::sites::{reopen, set_phase, soak_anew};
 use super::{cluster_mut, site_mut};
 use crate::moving;
 use crate::state::{Rising, SitePhase, State, Step};
@@ -70,10 +70,7 @@ pub(super) fn returned(state: &mut State, cluster: &ClusterName, at: Timestamp) 
             soak_anew(state, &name, at);
             if !as_wanted {
                 set_phase(state, &name, SitePhase::Updating);
-                let site = site_mut(state, &name);
-                site.step = Step::Ask;
-                site.goal = None;
-                site.limit_since = active;
+                reopen(state, &name, active);
             }
         }
         SitePhase::Pending

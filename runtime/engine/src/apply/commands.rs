@@ -47,7 +47,13 @@ pub(super) fn command_issued(state: &mut State, effect: &Effect, at: Timestamp) 
     for cluster in clusters {
         cluster_mut(state, &cluster).touched = true;
     }
+    // An earlier split that was refused and took effect all the same is where this one begins.
+    let known = moving::known(state, state.site(&effect.site));
+    let seen = known.map(|clusters| moving::seen_split(&clusters));
     let site = site_mut(state, &effect.site);
+    if seen.is_some() && seen == site.intended_split {
+        site.split = seen.unwrap_or_default();
+    }
     site.touched = true;
     site.idle_decisions = 0;
     site.outstanding.insert(effect.id);

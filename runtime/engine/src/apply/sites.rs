@@ -3,7 +3,7 @@
 use super::gates::{ASKED_AGAIN_AFTER, ask_again};
 use super::{site_mut, wave_mut};
 use crate::fact::Withdrawn;
-use crate::state::{Retry, SitePhase, State, Step, WavePhase};
+use crate::state::{Retry, SitePhase, State, Step, Waits, WavePhase};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Completed, Outcome, Phase, Proposal};
@@ -98,7 +98,10 @@ pub(super) fn site_started(
     set_phase(state, name, SitePhase::Updating);
     let active = state.active_in(state.site(name).wave, at);
     let site = site_mut(state, name);
-    site.baseline_split = split.clone();
+    // What it goes back to is what it was before anything was done to it.
+    if !site.touched {
+        site.baseline_split = split.clone();
+    }
     site.split = split.clone();
     site.demand = demand;
     site.started = active;
@@ -115,7 +118,8 @@ pub(super) fn strategy_answered(
     at: Timestamp,
 ) {
     let active = state.active_in(state.site(name).wave, at);
-    let goal_desired = crate::site::desired_total(state, state.site(name));
+    let goal_desired = crate::site::desired_totals(state, state.site(name));
+    let waits = state.waits(state.site(name));
     let site = site_mut(state, name);
     site.asked = None;
     site.retry = Retry::default();
@@ -142,8 +146,8 @@ pub(super) fn strategy_answered(
             }
         }
         Proposal::Wait(time) => {
-            // Shorter waits would let a strategy be asked without end.
-            if *time >= DurationMs::secs(1) {
+            // Shorter waits would let a strategy be asked without end, and so would waived ones.
+            if *time >= DurationMs::secs(1) && waits == Waits::Kept {
                 site.idle_decisions = 0;
             }
             site.step = Step::Until(active.plus(*time));
@@ -203,4 +207,12 @@ pub(super) fn rollback_started(state: &mut State, name: &SiteName, at: Timestamp
     site.limit_since = active;
     site.command_retry = Retry::default();
     site.not_back = None;
+}
+
+/// A site that was thought to be through is decided again.
+pub(super) fn reopen(state: &mut State, name: &SiteName, active: DurationMs) {
+    let site = site_mut(state, name);
+    site.step = Step::Ask;
+    site.goal = None;
+    site.limit_since = active;
 }

@@ -1,7 +1,7 @@
 //! What people and the host ask for.
 
 use super::sites::wait_ended;
-use super::wave_mut;
+use super::{site_mut, wave_mut};
 use crate::fact::HoldReason;
 use crate::soak;
 use crate::state::{Retry, State};
@@ -55,11 +55,23 @@ pub(super) fn continued(state: &mut State, at: Timestamp) {
     }
 }
 
-pub(super) fn approved(state: &mut State, wave: Option<&WaveName>, site: Option<&SiteName>) {
+pub(super) fn approved(
+    state: &mut State,
+    wave: Option<&WaveName>,
+    site: Option<&SiteName>,
+    stage: Option<&str>,
+    actor: &str,
+) {
     if let Some(wave) = wave {
-        wave_mut(state, wave).approved = true;
+        wave_mut(state, wave).approved.insert(actor.into());
     }
-    if let Some(site) = site {
-        wait_ended(state, site);
+    match (site, stage) {
+        (Some(site), Some(stage)) => {
+            let approved = &mut site_mut(state, site).approved;
+            let by = approved.entry(stage.into()).or_default();
+            by.insert(actor.into());
+        }
+        (Some(site), None) => wait_ended(state, site),
+        (None, _) => {}
     }
 }

@@ -1,14 +1,16 @@
 //! What the auditor remembers. Written from the facts, by code of its own.
 
 use super::Violation;
+use super::swap::Components;
 use crate::fact::End;
 use crate::spec::Spec;
 use crate::state::GateKey;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject, Verdict};
-use wavegate_model::policy::GateUse;
+use wavegate_model::policy::{GateUse, WhenBusy};
 use wavegate_model::{
     Amount, ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName,
     Generation, NodeCounts, SiteName, Split, Table, Timestamp,
@@ -67,6 +69,8 @@ pub(super) struct Site {
     pub(super) place: Place,
     pub(super) touched: bool,
     pub(super) demand: u32,
+    /// Clusters that carried its traffic when it began.
+    pub(super) carriers: Vec<ClusterName>,
     pub(super) split: Split,
     pub(super) intended: Option<Split>,
     pub(super) evidence: u64,
@@ -78,12 +82,24 @@ pub(super) struct Site {
     pub(super) soaked: bool,
     pub(super) outstanding: Option<CommandId>,
     pub(super) fresh_after: Timestamp,
+    /// Times that it failed and counts as failed.
+    pub(super) failures: u32,
+    /// Somebody waived its timed waits.
+    pub(super) promoted: bool,
+    /// Left out although nobody knows what runs there.
+    pub(super) given_up: bool,
+    /// As the strategy named it last.
+    pub(super) stage: String,
+    /// Who approved which stage.
+    pub(super) approved: Vec<(String, String)>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) at: Timestamp,
     pub(super) desired: u32,
+    /// Serving nodes, whatever they run.
+    pub(super) all_ready: u32,
     pub(super) new: NodeCounts,
     /// On the baseline; zero if the baseline is the release.
     pub(super) old: NodeCounts,
@@ -101,15 +117,20 @@ pub(super) struct Cluster {
     pub(super) shown: Option<wavegate_model::Seen>,
     pub(super) lost: bool,
     pub(super) touched: bool,
+    /// It has left the fleet.
+    pub(super) left: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wave {
     pub(super) started: bool,
-    pub(super) approved: bool,
+    /// Who approved its start.
+    pub(super) approved: BTreeSet<String>,
     pub(super) soaking: bool,
     pub(super) done: bool,
     pub(super) failed: u32,
+    /// Sites of the plan in which it was largest.
+    pub(super) largest: u32,
     pub(super) in_flight: u32,
     pub(super) evidence: u64,
     pub(super) verdicts: Verdicts,
@@ -156,14 +177,21 @@ pub(super) struct Book {
     pub(super) last_command: CommandId,
     pub(super) generation: Generation,
     pub(super) failed: u32,
+    /// Sites of the largest plan.
+    pub(super) largest: u32,
     pub(super) started: Timestamp,
     pub(super) stopped_for: DurationMs,
     pub(super) paused: bool,
+    pub(super) queued: bool,
     pub(super) closed: bool,
     pub(super) still: Option<Timestamp>,
     pub(super) held: bool,
+    pub(super) held_by_failure: bool,
+    pub(super) promoted: bool,
     pub(super) stopping: Option<BTreeSet<SiteName>>,
+    pub(super) makes_room: bool,
     pub(super) end: Option<End>,
+    pub(super) components: Components,
 }
 
 /// A count of a total, or a share of it; `up` says which way halves go.
@@ -195,6 +223,7 @@ impl Book {
                             shown: None,
                             lost: false,
                             touched: false,
+                            left: false,
                         },
                     );
                 }
@@ -202,7 +231,7 @@ impl Book {
                 sites.insert(site.name.clone(), fresh(wave, names));
             }
         }
-        Self {
+        let mut book = Self {
             waves: spec.plan.waves.iter().map(|_| Wave::default()).collect(),
             generation: spec.plan.generation,
             spec: Box::new(spec.clone()),
@@ -212,15 +241,34 @@ impl Book {
             open: BTreeMap::new(),
             last_command: CommandId(0),
             failed: 0,
+            largest: 0,
             started: Timestamp(0),
             stopped_for: DurationMs::ZERO,
             paused: false,
+            queued: spec.policy.when_busy != WhenBusy::Refuse,
             closed: false,
             still: None,
             held: false,
+            held_by_failure: false,
+            promoted: false,
             stopping: None,
+            makes_room: false,
             end: None,
+            components: Components::default(),
+        };
+        book.note_size();
+        book
+    }
+
+    /// Percentages of sites are of the largest plan: what was tolerated stays so.
+    pub(super) fn note_size(&mut self) {
+        let mut all = 0;
+        for (wave, plan) in self.waves.iter_mut().zip(&self.spec.plan.waves) {
+            let sites = u32::try_from(plan.sites.len()).unwrap_or(u32::MAX);
+            wave.largest = wave.largest.max(sites);
+            all += sites;
         }
+        self.largest = self.largest.max(all);
     }
 
     /// Time that counts, since the start.
@@ -260,10 +308,11 @@ impl Book {
         }
     }
 
-    /// Time stands still in a pause, and while windows are closed and nothing goes back.
+    /// Time stands still in a pause, and while windows are closed or other rollouts come first
+    /// and nothing goes back.
     pub(super) fn keep_time(&mut self, at: Timestamp) {
         let going_back = self.stopping.is_some() || self.end.is_some();
-        let still = self.paused || (self.closed && !going_back);
+        let still = self.paused || ((self.closed || self.queued) && !going_back);
         if still {
             self.still.get_or_insert(at);
         } else if let Some(since) = self.still.take() {
@@ -320,6 +369,7 @@ impl Book {
         let mut book = Seen {
             at: seen.at,
             desired: seen.desired,
+            all_ready: seen.nodes.values().map(|counts| counts.ready).sum(),
             ..Seen::default()
         };
         for (digest, counts) in &seen.nodes {
@@ -338,6 +388,26 @@ impl Book {
             }
         }
         cluster.seen = Some(book);
+    }
+
+    /// A split that was refused and took effect all the same is what the next command begins from.
+    pub(super) fn note_earlier_split(&mut self, name: &SiteName) {
+        let site = self.site(name);
+        let Some(split) = site.intended.clone() else {
+            return;
+        };
+        let release = &self.spec.release.digest;
+        let shows = |cluster: &ClusterName| {
+            let shares = split.shares().iter().filter(|s| s.cluster == *cluster);
+            let (new, other): (Vec<_>, Vec<_>) = shares.partition(|s| s.release == *release);
+            let sum = |shares: Vec<&wavegate_model::Share>| shares.iter().map(|s| s.share.0).sum();
+            let seen = self.cluster(cluster).seen.as_ref();
+            let sums: (u32, u32) = (sum(new), sum(other));
+            seen.is_some_and(|seen| (seen.new_share, seen.other_share) == sums)
+        };
+        if site.clusters.iter().all(shows) {
+            self.site_mut(name).split = split;
+        }
     }
 
     pub(super) fn place(&mut self, name: &SiteName, place: Place) {
@@ -421,7 +491,7 @@ impl Book {
             evidence,
             at: asked,
             passes: if verdict == Verdict::Pass {
-                before + 1
+                before.saturating_add(1)
             } else {
                 0
             },
@@ -520,12 +590,34 @@ impl Book {
         Ok(())
     }
 
+    /// The phase of the gates that cover a soak.
     fn covering_phase(&self, wave: usize) -> Phase {
         if self.deciding(wave, Phase::Soak).next().is_some() {
             Phase::Soak
         } else {
             Phase::Continuous
         }
+    }
+
+    /// Whether every gate that covers the soak of a site has said pass last, since it began.
+    pub(super) fn soak_gates_passed(&self, name: &SiteName) -> bool {
+        let wave = self.site(name).wave;
+        let covered = &self.site(name).covered;
+        let passed = |gate: &GateUse| covered.get(&gate.name).is_some_and(|c| c.last.is_some());
+        self.deciding(wave, self.covering_phase(wave)).all(passed)
+    }
+
+    /// Waves that come before one, directly or not.
+    pub(super) fn earlier(&self, index: usize) -> BTreeSet<usize> {
+        let waves = &self.spec.plan.waves;
+        let mut all = BTreeSet::new();
+        let mut next: Vec<usize> = waves[index].after.clone();
+        while let Some(wave) = next.pop() {
+            if all.insert(wave) {
+                next.extend(waves[wave].after.iter().copied());
+            }
+        }
+        all
     }
 
     /// Healthy time of a site: what its soak gates covered, else its continuous ones, else time.
@@ -580,13 +672,14 @@ impl Book {
     }
 }
 
-fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
+pub(super) fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
     Site {
         wave,
         clusters,
         place: Place::Pending,
         touched: false,
         demand: 0,
+        carriers: Vec::new(),
         split: Split::default(),
         intended: None,
         evidence: 0,
@@ -598,5 +691,10 @@ fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
         soaked: false,
         outstanding: None,
         fresh_after: Timestamp(0),
+        failures: 0,
+        promoted: false,
+        given_up: false,
+        stage: String::new(),
+        approved: Vec::new(),
     }
 }

@@ -38,6 +38,7 @@ pub(super) fn check(book: &Book, at: Timestamp, effect: &Effect) -> Result<(), V
         Place::Updating => {
             in_a_window(book, site.wave, at, "a command")?;
             may_advance(book, effect)?;
+            super::approvals::of_stage(book, &effect.site)?;
         }
         Place::GoingBack => {}
         _ => {

@@ -1,6 +1,16 @@
 //! Bad sequences of facts, made by hand: each breaks one invariant, and the auditor says which.
 
+macro_rules! finds {
+    ($found:expr, $pattern:pat) => {
+        let found = $found;
+        assert!(matches!(found, $pattern), "{found}");
+    };
+}
+
 mod hands;
+mod members;
+mod swaps;
+mod verbs;
 
 use super::Violation;
 use crate::command::Change;
@@ -13,13 +23,6 @@ use wavegate_model::plugin::{Phase, Proposal, Subject, Verdict};
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
 use wavegate_model::{DurationMs, Generation};
-
-macro_rules! finds {
-    ($found:expr, $pattern:pat) => {
-        let found = $found;
-        assert!(matches!(found, $pattern), "{found}");
-    };
-}
 
 #[test]
 fn a_sound_rollout_of_a_site_passes() {

@@ -1,10 +1,13 @@
 //! What the auditor can find, with operands.
 
 use crate::fact::End;
+use crate::swap::Part;
+use alloc::boxed::Box;
+use alloc::string::String;
 use wavegate_model::plugin::Phase;
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Generation,
-    SiteName, Timestamp, WaveName,
+    SiteName, SourceName, Timestamp, WaveName,
 };
 
 /// A fact that breaks an invariant.
@@ -123,6 +126,9 @@ pub enum Violation {
     /// A wave that needs an approval starts after it.
     #[error("wave {wave} starts without its approval")]
     NotApproved { wave: WaveName },
+    /// What a stage wants is done after its approval.
+    #[error("site {site} does what stage {stage} wants without its approval")]
+    StageNotApproved { site: SiteName, stage: String },
     /// Sites start in a running wave, once.
     #[error("site {site} starts out of order")]
     SiteOrder { site: SiteName },
@@ -214,7 +220,57 @@ pub enum Violation {
     /// The end says what is so.
     #[error("the rollout ends as {end:?}, but {why}")]
     End { end: End, why: &'static str },
+    /// Sites are tried again, left out or given up only where that makes sense.
+    #[error("site {site} is {what}, and is not where that is possible")]
+    OutOfPlace { what: &'static str, site: SiteName },
+    /// Who decides for a gate is known.
+    #[error("{what} is nobody's")]
+    Nobody { what: &'static str },
+    /// Plans are never edited; a change is a child of the plan before it.
+    #[error(
+        "a plan of generation {now} takes the place of generation {before}, of which it is no child"
+    )]
+    NotAChild { before: Generation, now: Generation },
+    /// A child plan changes only what a change of the fleet may change.
+    #[error("a child plan changes {what} `{name}`")]
+    PlanEdited { what: &'static str, name: String },
+    /// A cluster does not leave a plan silently.
+    #[error("cluster {cluster} is not in the plan any more, and nobody said what became of it")]
+    Forgotten { cluster: ClusterName },
+    /// The nodes that carry a site's traffic follow its totals.
+    #[error("site {site} is said to be carried by {said} nodes, and it is by {found}")]
+    Demand {
+        site: SiteName,
+        said: u32,
+        found: u32,
+    },
+    /// A site that soaks is decided again only if it misses nodes.
+    #[error("site {site} is decided again and misses no node")]
+    Reopened { site: SiteName },
+    /// What has begun does not queue.
+    #[error("a rollout that has begun queues")]
+    QueuesLate,
     /// Nothing follows the end.
     #[error("{what} after the end")]
     AfterEnd { what: &'static str },
+    /// Answers come from the component that has the part.
+    #[error(
+        "the answer to question {consultation} of the {part} is of a component that was swapped out"
+    )]
+    NotInForce {
+        part: Part,
+        consultation: ConsultationId,
+    },
+    /// Gates ask what they are granted.
+    #[error(
+        "gate {gate} can ask source {source_name}, which is not granted to component {component}"
+    )]
+    NotGranted {
+        gate: GateName,
+        source_name: SourceName,
+        component: Box<Digest>,
+    },
+    /// Plugins read their own state.
+    #[error("the {part} keeps a state that another plugin, or another version of it, wrote")]
+    ForeignState { part: Part },
 }

@@ -3,12 +3,13 @@
 use crate::command::Change;
 use crate::fact::{End, Fact};
 use crate::input::Observation;
-use crate::state::State;
+use crate::state::{ClusterState, SitePhase, State};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::{
-    ClusterName, ClusterObservation, Digest, DurationMs, Epoch, Release, Seen, Timestamp,
+    ClusterName, ClusterObservation, Digest, DurationMs, Epoch, Release, RolloutId, Seen, Timestamp,
 };
 
 /// An observation that shows nothing new is journaled first after this long, so that a reader can
@@ -36,7 +37,22 @@ pub(super) fn observed(state: &State, now: Timestamp, observation: &Observation)
             answered,
         } => lost(state, now, cluster, detail, *answered),
         Observation::Seen { cluster, seen } => seen_facts(state, cluster, seen),
+        Observation::Busy { behind } => busy(state, behind),
     }
+}
+
+/// Who has begun does not queue any more.
+fn busy(state: &State, behind: &BTreeMap<RolloutId, Vec<ClusterName>>) -> Vec<Fact> {
+    let begun = state
+        .sites
+        .values()
+        .any(|site| site.phase != SitePhase::Pending);
+    if state.clock.behind.as_ref() == Some(behind) || (begun && !behind.is_empty()) {
+        return Vec::new();
+    }
+    alloc::vec![Fact::Queued {
+        behind: behind.clone()
+    }]
 }
 
 pub(super) fn lost(
@@ -109,9 +125,10 @@ pub(super) fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<
             release: Box::new(release),
         });
     }
-    if let Some(own) = cluster.epoch
-        && later_host(seen).is_some_and(|other| other > own)
-    {
+    let later = cluster
+        .epoch
+        .is_some_and(|own| later_host(seen).is_some_and(|other| other > own));
+    if later || (state.undone && touched_by_another(cluster, seen)) {
         // Somebody else has carried out a command there: whatever this host still wants is void.
         facts.push(Fact::Finished {
             end: End::Superseded,
@@ -120,6 +137,16 @@ pub(super) fn seen_facts(state: &State, name: &ClusterName, seen: &Seen) -> Vec<
     }
     facts.extend(left_by_earlier_host(state, name, seen));
     facts
+}
+
+/// Whether another rollout has carried out a command in a cluster since this one first owned it.
+fn touched_by_another(cluster: &ClusterState, seen: &ClusterObservation) -> bool {
+    let Some(first) = cluster.epochs.first() else {
+        return false;
+    };
+    let stamps = [seen.last_nodes, seen.last_traffic];
+    let mut epochs = stamps.into_iter().flatten().map(|stamp| stamp.epoch);
+    epochs.any(|epoch| epoch > *first && !cluster.epochs.contains(&epoch))
 }
 
 /// The latest host whose command left its stamp in a cluster.

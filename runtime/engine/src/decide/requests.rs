@@ -1,10 +1,11 @@
 //! What people ask for: each request has a precondition, and is refused or taken.
 
+use super::verbs;
 use crate::fact::{End, Fact, Withdrawn};
-use crate::failure;
-use crate::input::{Approval, Request, Verb};
-use crate::state::{self, Asked, RolloutPhase, SitePhase, State, WavePhase};
-use alloc::string::ToString;
+use crate::input::{Request, Verb};
+use crate::state::{Asked, RolloutPhase, State};
+use crate::{approvals, failure, replan, swap};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use wavegate_model::Timestamp;
 
@@ -24,7 +25,14 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
             why: why.to_string()
         }]
     };
+    let taken = |decided: Result<Vec<Fact>, String>| {
+        decided.unwrap_or_else(|why| refuse(verb_name(&request.verb), &why))
+    };
     if let Some(end) = state.end() {
+        if request.verb == Verb::Undo {
+            facts.extend(taken(verbs::undo(state, now, end, request)));
+            return facts;
+        }
         facts.extend(refuse(
             verb_name(&request.verb),
             &alloc::format!("the rollout has ended: {end:?}"),
@@ -40,14 +48,7 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
             alloc::vec![Fact::Continued { actor, reason }]
         }
         Verb::Continue => refuse("continue", "the rollout is neither paused nor held"),
-        Verb::Approve(what) => {
-            let approved = approvals(state, what, &actor, &reason);
-            if approved.is_empty() {
-                refuse("approve", "nothing of that name waits for a person")
-            } else {
-                approved
-            }
-        }
+        Verb::Approve(what) => taken(approvals::approve(state, what, request)),
         Verb::Abort => ended(request, End::Aborted),
         Verb::Rollback
             if state.spec.release.reversal == wavegate_model::release::Reversal::Irreversible =>
@@ -56,17 +57,43 @@ pub(super) fn requested(state: &State, now: Timestamp, request: &Request) -> Vec
         }
         Verb::Rollback if goes_back_already(state) => refuse("rollback", "it goes back already"),
         Verb::Rollback => alloc::vec![failure::requested(state, &actor, &reason)],
+        Verb::Swap(swap) => match swap::refusal(state, swap) {
+            Some(why) => refuse("swap", &why),
+            None => alloc::vec![swap::fact(state, swap, actor, reason)],
+        },
         Verb::Close => {
             let lost = state
                 .clusters
                 .values()
-                .any(|cluster| cluster.touched && cluster.lost.is_some());
+                .any(|cluster| cluster.touched && cluster.lost.is_some() && !cluster.left);
             if lost {
                 ended(request, End::Incomplete)
             } else {
                 refuse("close", "no touched cluster is unreachable")
             }
         }
+        Verb::Promote(site) => taken(verbs::promote(state, site.as_ref(), request)),
+        Verb::Retry(site) => taken(verbs::retry(state, now, site.as_ref(), request)),
+        Verb::Skip(site) => taken(verbs::skip(state, site, request)),
+        Verb::OverrideGate { gate, subject } => {
+            taken(verbs::override_gate(state, gate, subject.as_ref(), request))
+        }
+        Verb::Undo => refuse(
+            "undo",
+            "the rollout has not ended; `rollback` takes back what it has done so far",
+        ),
+        Verb::Replan(view) => {
+            let replanned = replan::requested(state, request, view);
+            if replanned.is_empty() {
+                refuse("replan", "the fleet is as the plan has it")
+            } else {
+                replanned
+            }
+        }
+        Verb::Supersede { by } => match failure::superseded(state, by, &actor, &reason) {
+            Ok(fact) => alloc::vec![fact],
+            Err(why) => refuse("supersede", why),
+        },
     });
     facts
 }
@@ -120,38 +147,13 @@ pub(super) fn verb_name(verb: &Verb) -> &'static str {
         Verb::Abort => "abort",
         Verb::Rollback => "rollback",
         Verb::Close => "close",
+        Verb::Promote(_) => "promote",
+        Verb::Retry(_) => "retry",
+        Verb::Skip(_) => "skip",
+        Verb::OverrideGate { .. } => "override-gate",
+        Verb::Undo => "undo",
+        Verb::Swap(_) => "swap",
+        Verb::Replan(_) => "replan",
+        Verb::Supersede { .. } => "supersede",
     }
-}
-
-pub(super) fn approvals(state: &State, what: &Approval, actor: &str, reason: &str) -> Vec<Fact> {
-    let fact = |wave, site| Fact::Approved {
-        wave,
-        site,
-        actor: actor.to_string(),
-        reason: reason.to_string(),
-    };
-    let waves = state
-        .spec
-        .plan
-        .waves
-        .iter()
-        .zip(&state.waves)
-        .filter(|(plan, wave)| {
-            let waits =
-                plan.approval.is_some() && !wave.approved && wave.phase == WavePhase::Waiting;
-            waits
-                && (matches!(what, Approval::All)
-                    || matches!(what, Approval::Wave(name) if *name == plan.name))
-        });
-    let sites = state.sites.iter().filter(|(name, site)| {
-        let waits =
-            site.phase == SitePhase::Updating && matches!(site.step, state::Step::Person(_));
-        waits
-            && (matches!(what, Approval::All)
-                || matches!(what, Approval::Site(wanted) if wanted == *name))
-    });
-    let waves = waves.map(|(plan, _)| fact(Some(plan.name.clone()), None));
-    waves
-        .chain(sites.map(|(name, _)| fact(None, Some(name.clone()))))
-        .collect()
 }

@@ -38,6 +38,15 @@ impl Gates {
         rows.map(|row| &mut row.state)
     }
 
+    /// A gate in all its phases, to be changed.
+    pub(crate) fn of_gate_mut<'a>(
+        &'a mut self,
+        gate: &'a GateName,
+    ) -> impl Iterator<Item = &'a mut GateState> {
+        let rows = self.0.iter_mut().filter(move |row| row.gate == *gate);
+        rows.map(|row| &mut row.state)
+    }
+
     /// All gates, to be changed.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut GateState> {
         self.0.iter_mut().map(|row| &mut row.state)

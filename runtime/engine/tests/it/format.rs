@@ -2,6 +2,7 @@
 
 use wavegate_engine::Fact;
 use wavegate_engine::command::Change;
+use wavegate_engine::fact::MemberChange;
 use wavegate_engine::waiting::split_text;
 use wavegate_model::plugin::{Proposal, Subject};
 use wavegate_model::{Goal, Split};
@@ -86,6 +87,12 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
         },
         Fact::WindowOpened { .. } => "open".to_string(),
         Fact::Approved {
+            site: Some(site),
+            stage: Some(stage),
+            actor,
+            ..
+        } => format!("{actor} approved stage {stage} of site {site}"),
+        Fact::Approved {
             wave, site, actor, ..
         } => match (wave, site) {
             (Some(wave), _) => format!("{actor} approved wave {wave}"),
@@ -99,6 +106,43 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
             format!("stopped: {reason}; to go back: {}", sites.join(" "))
         }
         Fact::Finished { end } => format!("finished: {end}"),
+        Fact::Promoted { site, actor, .. } => match site {
+            Some(site) => format!("{actor} promoted {site}"),
+            None => format!("{actor} promoted the rollout"),
+        },
+        Fact::RetryAsked { site, actor, .. } => match site {
+            Some(site) => format!("{actor} retries {site}"),
+            None => format!("{actor} retries what has failed"),
+        },
+        Fact::SiteRetried { site } => format!("{site} is tried again"),
+        Fact::SkipAsked { site, actor, .. } => format!("{actor} skips {site}"),
+        Fact::SiteGivenUp { site, clusters } => {
+            let names: Vec<&str> = clusters.iter().map(|name| name.as_str()).collect();
+            format!("{site} given up, no answer from {}", names.join(" "))
+        }
+        Fact::GateOverridden { gate, actor, .. } => format!(
+            "{actor} overrode gate {} {} of {}",
+            gate.gate,
+            gate.phase.as_str(),
+            subject(&gate.subject)
+        ),
+        Fact::Undone { actor, sites, .. } => {
+            let sites: Vec<&str> = sites.iter().map(|site| site.as_str()).collect();
+            format!("{actor} undid it; to go back: {}", sites.join(" "))
+        }
+        Fact::PluginSwapped {
+            part,
+            from,
+            to,
+            memory,
+            actor,
+            ..
+        } => format!(
+            "{actor} swapped the {part}: {} -> {}, state {memory:?}",
+            from.text().short(),
+            to.digest.text().short()
+        )
+        .to_lowercase(),
         Fact::WaveWindowClosed { wave, why, .. } => format!("wave {wave} closed: {why}"),
         Fact::WaveWindowOpened { wave, .. } => format!("wave {wave} open"),
         Fact::GateCancelled { gate, why, .. } => format!(
@@ -110,6 +154,17 @@ pub(crate) fn line(fact: &Fact) -> Option<String> {
         Fact::StrategyCancelled { site, why, .. } => {
             format!("{site} strategy withdrawn: {why:?}")
         }
+        Fact::Replanned { plan, changes, .. } => {
+            let change = |change: &MemberChange| format!("{} {:?}", change.cluster, change.outcome);
+            let changes: Vec<String> = changes.iter().map(change).collect();
+            format!("plan {}: {}", plan.generation, changes.join(", "))
+        }
+        Fact::Queued { behind } => match behind.keys().next() {
+            Some(first) => format!("queued behind {first}"),
+            None => "not queued any more".to_string(),
+        },
+        Fact::DemandChanged { site, demand } => format!("{site} carried by {demand}"),
+        Fact::SiteReopened { site } => format!("{site} decided again"),
     })
 }
 

@@ -442,7 +442,7 @@ fn a_rollback_of_several_regions_is_not_blocked_by_one() {
 // --- time
 
 #[test]
-fn a_canary_that_cannot_start_does_not_stall_for_ever() {
+fn a_batch_that_cannot_start_does_not_stall_for_ever() {
     let mut world = world("wave all sites=a:4\nbad-new a\nlimit batch after=60s");
     pass(&mut world, 5 * MINUTE);
     assert_eq!(end(&world), Some(End::RolledBack));

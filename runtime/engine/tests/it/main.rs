@@ -9,4 +9,5 @@ mod rng;
 mod scenario;
 mod script;
 mod stories;
+mod swaps;
 mod world;

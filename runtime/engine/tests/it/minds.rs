@@ -86,9 +86,10 @@ fn part(view: &SiteView, permille: u32) -> Proposal {
 }
 
 fn all_new(view: &SiteView) -> bool {
+    let only_new = |c: &ClusterView| c.baseline_ready + c.baseline_unready == 0;
     view.clusters
         .iter()
-        .all(|c| c.new_ready >= c.desired && c.baseline_permille == 0)
+        .all(|c| c.new_ready >= c.desired && c.baseline_permille == 0 && only_new(c))
 }
 
 fn staged(stages: &[u32], view: &SiteView, step: u8) -> Outcome {
@@ -145,6 +146,11 @@ fn switch(view: &SiteView, state: &PluginState) -> Outcome {
         Proposal::Go(Goal {
             clusters: view.clusters.iter().map(cluster).collect(),
         })
+    };
+    // A goal that was dropped on the way, as when a total has changed, is proposed again.
+    let step = match step {
+        1 | 3 if view.completed != Completed::Goal => step - 1,
+        step => step,
     };
     let mut next = vec![step + 1];
     next.extend(idle.as_str().bytes());

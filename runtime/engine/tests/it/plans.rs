@@ -13,7 +13,8 @@ use wavegate_model::limits::{CallLimits, GATE_INTERVAL_MIN};
 use wavegate_model::plugin::{GateCall, Phase, ReleaseId, Subject, Verdict};
 use wavegate_model::policy::{GateBudget, GateUse, OnUnavailable, PluginRef};
 use wavegate_model::{
-    ClusterName, ClusterObservation, ConsultationId, DurationMs, Generation, Timestamp, Unavailable,
+    Approvers, ClusterName, ClusterObservation, ConsultationId, DurationMs, Generation, Timestamp,
+    Unavailable,
 };
 
 /// A site of three nodes, and one gate after each batch.
@@ -26,6 +27,7 @@ fn one_site(interval: DurationMs, mind: GateMind) -> Scenario {
             site_soak: DurationMs::ZERO,
             soak: DurationMs::ZERO,
             approval: None,
+            approvers: Approvers::default(),
             gates: None,
             after: Vec::new(),
         }],

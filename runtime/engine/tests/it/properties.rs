@@ -8,17 +8,20 @@ use crate::scenario::{ClusterDef, Mess, Scenario, SiteDef, WaveDef, single};
 use crate::world::{InFlight, START, World};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wavegate_engine::input::Approval;
-use wavegate_engine::{End, Verb, explain};
+use wavegate_engine::state::GateKey;
+use wavegate_engine::swap::Part;
+use wavegate_engine::{End, Fact, Verb, explain};
+use wavegate_model::approval::Starter;
 use wavegate_model::limits::CallLimits;
-use wavegate_model::plugin::Phase;
+use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{
-    BudgetWindow, EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable,
-    PluginRef, TimeLimit,
+    BudgetWindow, EndState, GateBudget, GateUse, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable,
+    OnUnreachable, PluginRef, TimeLimit, WhenBusy,
 };
 use wavegate_model::release::Reversal;
-use wavegate_model::{Amount, DurationMs, Permille, Timestamp};
+use wavegate_model::{Amount, Approvers, DurationMs, Permille, SiteName, StageApproval, Timestamp};
 
 /// Cases per property; `cargo xtask test` runs more of them.
 fn cases() -> u32 {
@@ -99,6 +102,7 @@ fn waves(rng: &mut Rng) -> Vec<WaveDef> {
             site_soak: seconds(rng, 20),
             soak: seconds(rng, 20),
             approval: rng.percent(20).then(|| "sure?".to_string()),
+            approvers: approvers(rng),
             gates: rng.percent(20).then(|| vec!["g".into()]),
             after: index
                 .checked_sub(1)
@@ -108,6 +112,42 @@ fn waves(rng: &mut Rng) -> Vec<WaveDef> {
         });
     }
     waves
+}
+
+const PEOPLE: [&str; 3] = ["ann", "bob", "cat"];
+
+/// Whom `PEOPLE` together can satisfy.
+fn approvers(rng: &mut Rng) -> Approvers {
+    let names = &PEOPLE[usize::try_from(rng.below(2)).unwrap()..];
+    let by: Vec<String> = match rng.below(2) {
+        0 => Vec::new(),
+        _ => names.iter().map(ToString::to_string).collect(),
+    };
+    Approvers {
+        by,
+        count: 1 + rng.small(2),
+        starter: one_of(rng, &[Starter::Counts, Starter::DoesNotCount]),
+    }
+}
+
+/// Everybody approves whatever waits.
+fn approve_all(world: &mut World) {
+    for actor in PEOPLE {
+        if !world.finished() {
+            world.request_by(actor, Verb::Approve(Approval::All));
+        }
+    }
+}
+
+fn stage_approvals(rng: &mut Rng) -> Vec<StageApproval> {
+    let stage = |rng: &mut Rng| StageApproval {
+        stage: one_of(rng, &["100%", "50%", "switch", "up again", "whatever"]).to_string(),
+        waves: Vec::new(),
+        text: "sure?".to_string(),
+        approvers: approvers(rng),
+    };
+    let count = if rng.percent(30) { 1 } else { 0 };
+    (0..count).map(|_| stage(rng)).collect()
 }
 
 fn gates(rng: &mut Rng) -> Vec<GateUse> {
@@ -175,6 +215,7 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
         let (from, length) = (rng.below(40_000), 1 + rng.below(60_000));
         scenario.closed = vec![(DurationMs(from), Some(DurationMs(from + length)))];
     }
+    scenario.approvals = stage_approvals(rng);
     if rng.percent(30) {
         let (from, length) = (rng.below(40_000), 1 + rng.below(60_000));
         let wave = one_of(rng, &scenario.waves).name;
@@ -223,6 +264,8 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
     );
     // A short one makes clusters come and go while questions are open.
     scenario.membership.unreachable_after = DurationMs::secs(one_of(rng, &[1, 1, 10]));
+    scenario.membership.added = one_of(rng, &[OnAdded::Ignore, OnAdded::Append, OnAdded::OwnWave]);
+    scenario.membership.removed = one_of(rng, &[OnRemoved::Skip, OnRemoved::Hold, OnRemoved::Fail]);
     if rng.percent(10) {
         scenario.reversal = Reversal::Irreversible;
     }
@@ -237,18 +280,52 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
     scenario
 }
 
+/// Another component takes a part, or the one that has it already.
+fn swap(world: &mut World, rng: &mut Rng) {
+    let strategies = [
+        Strategy::OneAtATime,
+        Strategy::Staged(vec![250, 1000]),
+        Strategy::Hostile,
+        Strategy::Switch,
+    ];
+    let minds = [GateMind::Pass, GateMind::Hold, GateMind::Moody];
+    swap_for(world, rng, &strategies, &minds);
+}
+
+/// A part is taken by one of these.
+fn swap_for(world: &mut World, rng: &mut Rng, strategies: &[Strategy], minds: &[GateMind]) {
+    let (n, version) = (one_of(rng, &[110, 111, 112]), one_of(rng, &[1, 1, 2]));
+    let gates: Vec<_> = world.scenario.minds.keys().cloned().collect();
+    if gates.is_empty() || rng.percent(50) {
+        return world.swap_strategy(one_of(rng, strategies), n, version);
+    }
+    let gate = one_of(rng, &gates);
+    let mind = one_of(rng, minds);
+    world.swap_gate(gate, mind, n, version);
+}
+
 /// Something that happens to a rollout from outside.
 fn disturb(world: &mut World, rng: &mut Rng) {
+    if rng.percent(12) {
+        return swap(world, rng);
+    }
     let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
     let name = one_of(rng, &names);
-    match rng.below(16) {
+    let sites: Vec<SiteName> = world.engine.state().sites.keys().cloned().collect();
+    if sites.is_empty() {
+        // Every cluster has left the fleet.
+        return;
+    }
+    let site = one_of(rng, &sites);
+    match rng.below(27) {
         0..4 => {
             let down = rng.below(30_000);
             world.restart(InFlight::ByChance, down);
         }
         4 => world.request(Verb::Pause),
         5 => world.request(Verb::Continue),
-        6 | 7 => world.request(Verb::Approve(Approval::All)),
+        6 => world.request_by(one_of(rng, &PEOPLE), Verb::Approve(Approval::All)),
+        7 => approve_all(world),
         8 => world.set_reachable(&name, false),
         9 => world.set_reachable(&name, true),
         10 => {
@@ -261,8 +338,75 @@ fn disturb(world: &mut World, rng: &mut Rng) {
             world.scenario.bad_new.insert(name.as_str().into());
         }
         14 => world.scenario.bad_new.clear(),
+        15 => {
+            let site = Some(site).filter(|_| rng.percent(50));
+            world.request(Verb::Retry(site));
+        }
+        16 => world.request(Verb::Skip(site)),
+        17 if rng.percent(30) => {
+            let site = Some(site).filter(|_| rng.percent(70));
+            world.request(Verb::Promote(site));
+        }
+        18 | 19 => {
+            let waves = world.engine.state().spec.plan.waves.iter();
+            let waves: Vec<_> = waves.map(|wave| wave.name.clone()).collect();
+            let subject = match rng.below(3) {
+                0 => None,
+                1 => Some(Subject::Site(site)),
+                _ => Some(Subject::Wave(one_of(rng, &waves))),
+            };
+            let gate = one_of(rng, &["g", "h"]).into();
+            world.request(Verb::OverrideGate { gate, subject });
+        }
+        20..23 => change_fleet(world, rng, Gone::Clusters),
+        23 if rng.percent(30) => world.request(Verb::Supersede { by: "newer".into() }),
+        24 => world.busy("other", if rng.percent(30) { &["s1"] } else { &[] }),
         _ => {}
     }
+}
+
+/// Who leaves the fleet.
+#[derive(Clone, Copy)]
+enum Gone {
+    Clusters,
+    Sites,
+}
+
+/// Clusters come into the fleet, alone or into a site that is there, or leave it.
+fn change_fleet(world: &mut World, rng: &mut Rng, gone: Gone) {
+    let wave = format!(
+        "w{}",
+        rng.below(u64::try_from(world.scenario.waves.len()).unwrap())
+    );
+    let number = world.clusters.len() + 10;
+    let mut added = Vec::new();
+    if rng.percent(60) {
+        added.push((site(rng, &format!("n{number}")), wave.as_str()));
+    }
+    if rng.percent(20) && matches!(gone, Gone::Clusters) {
+        let home = world.scenario.waves[0].sites[0].name.clone();
+        let mut late = single(&format!("late{number}"), 1 + rng.small(4));
+        late.name = home;
+        late.clusters[0].share = 0;
+        added.push((late, "w0"));
+    }
+    let mut names: Vec<(String, String)> = world
+        .fleet
+        .iter()
+        .map(|m| (m.cluster.name.to_string(), m.site.to_string()))
+        .collect();
+    match gone {
+        Gone::Clusters => names.retain(|_| rng.percent(15)),
+        // What is left of a pair may have no traffic, and then no strategy can split it.
+        Gone::Sites if names.is_empty() => {}
+        Gone::Sites => {
+            let sites: Vec<String> = names.iter().map(|(_, site)| site.clone()).collect();
+            let chosen = one_of(rng, &sites);
+            names.retain(|(_, site)| *site == chosen);
+        }
+    }
+    let gone: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+    world.change_fleet(&added, &gone);
 }
 
 fn told(world: &World, seed: u64) -> String {
@@ -306,6 +450,9 @@ fn nothing_breaks_an_invariant() {
                 deaths: one_of(&mut rng, &[0, 20, 200]),
                 lost_commits: one_of(&mut rng, &[0, 10]),
             };
+            if rng.percent(20) {
+                scenario.when_busy = WhenBusy::Queue;
+            }
             let mut world = World::new(scenario, seed);
             world.fold_every = 37;
             let mut until = START;
@@ -317,9 +464,20 @@ fn nothing_breaks_an_invariant() {
                 }
                 disturb(&mut world, &mut rng);
             }
+            // What is over may be undone, whatever state it is in.
+            if world.finished() && rng.percent(50) {
+                world.undo();
+                for _ in 0..6 {
+                    until = world.now + rng.below(20_000);
+                    world.run_until(until);
+                    if !world.finished() {
+                        disturb(&mut world, &mut rng);
+                    }
+                }
+            }
             world.check_fold();
             let span = world.span().0 / 1000 + 10;
-            let sites = u64::try_from(world.engine.state().sites.len()).unwrap();
+            let sites = u64::try_from(world.clusters.len()).unwrap();
             // Two commands a second for each site are more than any sound pace.
             assert!(
                 world.commands < 2 * span * sites,
@@ -351,6 +509,7 @@ fn a_healthy_rollout_is_done_in_bounded_time() {
                 };
                 scenario.minds.insert(gate.name.clone(), mind);
             }
+            scenario.membership.removed = OnRemoved::Skip;
             if scenario.surges && rng.percent(50) {
                 scenario.batch.max_surge = Amount::Count(1);
             } else {
@@ -373,13 +532,30 @@ fn a_healthy_rollout_is_done_in_bounded_time() {
                     let down = rng.below(20_000);
                     world.restart(InFlight::ByChance, down);
                 }
+                // Without stamps a split that nobody confirmed stays unknown when another one is
+                // wanted next, and a person is asked.
+                if !world.finished() && world.scenario.stamps && rng.percent(20) {
+                    swap_for(&mut world, &mut rng, &strategies, &[GateMind::Pass]);
+                }
+                if !world.finished() && rng.percent(40) {
+                    change_fleet(&mut world, &mut rng, Gone::Sites);
+                }
+                let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
+                if rng.percent(40) {
+                    let desired = 1 + rng.small(7);
+                    world.scale(&one_of(&mut rng, &names), desired);
+                }
             }
-            let nodes: u64 = world.scenario.clusters().map(|c| u64::from(c.nodes)).sum();
+            let nodes: u64 = world
+                .clusters
+                .values()
+                .map(|c| u64::from(c.desired) + 4)
+                .sum();
             let end = world.now + 120_000 * (nodes + 4);
             while !world.finished() && world.now < end {
                 let next = (world.now + 10_000).min(end);
                 world.run_until(next);
-                world.request(Verb::Approve(Approval::All));
+                approve_all(&mut world);
             }
             assert_eq!(
                 world.engine.state().end(),
@@ -438,10 +614,155 @@ fn a_rollback_is_always_reachable() {
             world.run_until(end);
             let ended = world.engine.state().end();
             assert!(
+                matches!(
+                    ended,
+                    Some(End::RolledBack | End::RollbackIncomplete | End::Replaced)
+                ),
+                "{ended:?}: {}",
+                told(&world, seed)
+            );
+        });
+    });
+}
+
+#[test]
+fn what_is_over_can_be_undone() {
+    let strategies = [
+        Strategy::OneAtATime,
+        Strategy::Staged(vec![300, 1000]),
+        Strategy::Switch,
+        Strategy::UpDownUp,
+    ];
+    for_seeds(|seed| {
+        tell_if_it_panics(seed, || {
+            let mut rng = Rng::new(seed);
+            let mut scenario = scenario(&mut rng, &strategies);
+            scenario.reversal = Reversal::Possible;
+            scenario.failure.rollback.max_unavailable = Amount::Count(1);
+            scenario.mess.delay_ms = one_of(&mut rng, &[0, 500, 3000]);
+            scenario.mess.deaths = 20;
+            let mut world = World::new(scenario, seed);
+            world.fold_every = 101;
+            let mut until = START;
+            for _ in 0..rng.below(12) {
+                until += rng.below(20_000);
+                world.run_until(until);
+                if !world.finished() {
+                    disturb(&mut world, &mut rng);
+                }
+            }
+            if !world.finished() {
+                world.request(Verb::Abort);
+            }
+            world.scenario.mess = Mess::default();
+            let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
+            for name in &names {
+                world.set_reachable(name, true);
+            }
+            let before = world.engine.state().end();
+            world.undo();
+            if world.finished() {
+                // Nothing is away from its baseline, or it never was.
+                assert_eq!(world.engine.state().end(), before);
+                return;
+            }
+            for _ in 0..rng.below(3) {
+                let until = world.now + rng.below(5_000);
+                world.run_until(until);
+                if !world.finished() {
+                    world.restart(InFlight::ByChance, 1000);
+                }
+            }
+            world.run_until(world.now + 3_600_000);
+            let ended = world.engine.state().end();
+            assert!(
                 matches!(ended, Some(End::RolledBack | End::RollbackIncomplete)),
                 "{ended:?}: {}",
                 told(&world, seed)
             );
+        });
+    });
+}
+
+/// Gates that never say pass: whatever is promoted, retried, skipped, approved or continued, no
+/// batch passes, no soak ends and no wave goes on without a person's verdict in the gate's place.
+#[test]
+fn nothing_undecided_advances_without_a_persons_verdict() {
+    for_seeds(|seed| {
+        tell_if_it_panics(seed, || {
+            let mut rng = Rng::new(seed);
+            let strategies = [Strategy::OneAtATime, Strategy::Hostile, Strategy::UpDownUp];
+            let mut scenario = scenario(&mut rng, &strategies);
+            scenario.gates = gates(&mut rng);
+            // Each of them decides, in every wave.
+            for wave in &mut scenario.waves {
+                wave.gates = None;
+            }
+            for gate in &mut scenario.gates {
+                gate.trial = false;
+                gate.phases = [
+                    Phase::BeforeWave,
+                    Phase::BeforeSite,
+                    Phase::AfterBatch,
+                    Phase::AfterWave,
+                ]
+                .into();
+                let minds = [GateMind::Hold, GateMind::Unavailable];
+                let mind = one_of(&mut rng, &minds);
+                scenario.minds.insert(gate.name.clone(), mind);
+            }
+            let mut world = World::new(scenario, seed);
+            world.fold_every = 101;
+            let mut until = START;
+            for _ in 0..16 {
+                until += rng.below(15_000);
+                world.run_until(until);
+                if world.finished() {
+                    break;
+                }
+                disturb(&mut world, &mut rng);
+            }
+            let mut said = BTreeSet::new();
+            // One that was swapped may have got a component that passes.
+            let swaps = &world.engine.state().swaps;
+            let gates = world.scenario.gates.iter().map(|gate| gate.name.clone());
+            let gates: Vec<_> = gates
+                .filter(|gate| !swaps.contains_key(&Part::Gate(gate.clone())))
+                .collect();
+            // Where all sites have left there is nothing to judge.
+            let mut empty = BTreeSet::new();
+            for (_, fact) in &world.facts {
+                let (subject, phase) = match fact {
+                    Fact::Replanned { plan, .. } => {
+                        let without = plan.waves.iter().filter(|wave| wave.sites.is_empty());
+                        empty.extend(without.map(|wave| wave.name.clone()));
+                        continue;
+                    }
+                    Fact::WaveStarted { wave } | Fact::WaveDone { wave }
+                        if empty.contains(wave) =>
+                    {
+                        continue;
+                    }
+                    Fact::GateOverridden { gate, .. } => {
+                        said.insert(gate.clone());
+                        continue;
+                    }
+                    Fact::WaveStarted { wave } => (Subject::Wave(wave.clone()), Phase::BeforeWave),
+                    Fact::WaveDone { wave } => (Subject::Wave(wave.clone()), Phase::AfterWave),
+                    Fact::SiteSoakStarted { site } => {
+                        (Subject::Site(site.clone()), Phase::BeforeSite)
+                    }
+                    _ => continue,
+                };
+                for gate in &gates {
+                    let key = GateKey {
+                        subject: subject.clone(),
+                        phase,
+                        gate: gate.clone(),
+                    };
+                    assert!(said.contains(&key), "{fact:?} without a verdict on {key:?}");
+                }
+            }
         });
     });
 }

@@ -2,18 +2,19 @@
 
 use crate::minds::{GateMind, Strategy};
 use std::collections::{BTreeMap, BTreeSet};
+use wavegate_engine::swap::{Component, Part, StateTag, Swap};
 use wavegate_engine::{Capabilities, Pins, Spec};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plan::{PlannedCluster, PlannedSite, PlannedWave};
 use wavegate_model::policy::{
     Batch, EndState, Failure, GateUse, Membership, OnUnreachable, PluginRef, Policy, Rollback,
-    StrategyUse, TimeLimits,
+    StrategyUse, TimeLimits, WhenBusy,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::windows::{Closed, WindowRules, Windows};
 use wavegate_model::{
-    Amount, Cluster, ClusterName, Digest, DurationMs, GateName, Generation, Permille, Plan,
-    PolicyName, Release, RolloutId, ServiceName, Timestamp, WaveName,
+    Amount, Approvers, Cluster, ClusterName, Digest, DurationMs, GateName, Generation, Permille,
+    Plan, PolicyName, Release, RolloutId, ServiceName, StageApproval, Timestamp, WaveName,
 };
 
 /// Where virtual time begins: far from zero, so that a forgotten zero shows.
@@ -42,6 +43,7 @@ pub(crate) struct WaveDef {
     pub(crate) site_soak: DurationMs,
     pub(crate) soak: DurationMs,
     pub(crate) approval: Option<String>,
+    pub(crate) approvers: Approvers,
     /// Gates that are asked in it; all of them if it does not say.
     pub(crate) gates: Option<Vec<GateName>>,
     pub(crate) after: Vec<usize>,
@@ -69,7 +71,9 @@ pub(crate) struct Scenario {
     pub(crate) limits: TimeLimits,
     pub(crate) failure: Failure,
     pub(crate) membership: Membership,
+    pub(crate) when_busy: WhenBusy,
     pub(crate) gates: Vec<GateUse>,
+    pub(crate) approvals: Vec<StageApproval>,
     pub(crate) splits: bool,
     pub(crate) surges: bool,
     pub(crate) reversal: Reversal,
@@ -96,6 +100,14 @@ pub(crate) struct Scenario {
 
 pub(crate) fn digest(n: u8) -> Digest {
     Digest::from_sha256(&[n; 32])
+}
+
+/// A plugin of the stories that writes this version of its state.
+pub(crate) fn tag(version: u32) -> StateTag {
+    StateTag {
+        plugin: "story".to_string(),
+        version,
+    }
 }
 
 /// The new release.
@@ -136,8 +148,12 @@ impl Default for Scenario {
             membership: Membership {
                 unreachable_after: DurationMs::secs(10),
                 unreachable: OnUnreachable::Wait,
+                added: Default::default(),
+                removed: Default::default(),
             },
+            when_busy: WhenBusy::Refuse,
             gates: Vec::new(),
+            approvals: Vec::new(),
             splits: true,
             surges: false,
             reversal: Reversal::Possible,
@@ -163,16 +179,10 @@ impl Scenario {
     }
 
     pub(crate) fn spec(&self) -> Spec {
-        let cluster = |def: &ClusterDef| Cluster {
-            name: def.name.as_str().into(),
-            labels: BTreeMap::new(),
-            nodes: def.nodes,
-            driver: "sim".to_string(),
-            connection: "{}".to_string(),
-        };
         Spec {
             rollout: RolloutId::new("story"),
             service: ServiceName::new("web"),
+            started_by: "ann".to_string(),
             release: release(2, self.reversal),
             policy: Policy {
                 name: PolicyName::new("story"),
@@ -184,6 +194,7 @@ impl Scenario {
                 time_limits: self.limits,
                 failure: self.failure,
                 membership: self.membership,
+                when_busy: self.when_busy,
                 windows: WindowRules::default(),
                 strategy: StrategyUse {
                     plugin: PluginRef::Shipped("story".to_string()),
@@ -191,6 +202,7 @@ impl Scenario {
                     limits: CallLimits::SMALL,
                 },
                 gates: self.gates.clone(),
+                approvals: self.approvals.clone(),
             },
             plan: Plan {
                 generation: Generation(1),
@@ -208,12 +220,38 @@ impl Scenario {
                 closed: self.closed.iter().map(closed).collect(),
             },
             wave_windows: self.wave_windows(),
+            origin: None,
             pins: Pins {
                 strategy: digest(100),
                 strategy_name: "story".to_string(),
-                gates: BTreeMap::new(),
+                gates: self
+                    .gates
+                    .iter()
+                    .map(|gate| (gate.name.clone(), digest(101)))
+                    .collect(),
+                strategy_state: Some(tag(1)),
+                gate_states: self
+                    .gates
+                    .iter()
+                    .map(|gate| (gate.name.clone(), tag(1)))
+                    .collect(),
             },
         }
+    }
+}
+
+/// Component number `n` for a part.
+pub(crate) fn swap(part: Part, n: u8, version: u32) -> Swap {
+    Swap {
+        part,
+        to: Component {
+            plugin: PluginRef::File(format!("{n}.wasm")),
+            digest: digest(n),
+            version: "1.1".to_string(),
+            writes: tag(version),
+            config: "{}".to_string(),
+        },
+        obstacle: None,
     }
 }
 
@@ -225,6 +263,16 @@ impl Scenario {
             own.closed.push(closed(&(*from, *to)));
         }
         all
+    }
+}
+
+pub(crate) fn cluster(def: &ClusterDef) -> Cluster {
+    Cluster {
+        name: def.name.as_str().into(),
+        labels: BTreeMap::new(),
+        nodes: def.nodes,
+        driver: "sim".to_string(),
+        connection: "{}".to_string(),
     }
 }
 
@@ -261,7 +309,9 @@ fn planned(wave: &WaveDef) -> PlannedWave {
         site_soak: wave.site_soak,
         soak: wave.soak,
         approval: wave.approval.clone(),
+        approvers: wave.approvers.clone(),
         gates: wave.gates.clone(),
+        origin: Default::default(),
     }
 }
 

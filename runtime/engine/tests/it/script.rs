@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use wavegate_engine::input::Approval;
 use wavegate_engine::{Verb, explain};
+use wavegate_model::approval::Starter;
 use wavegate_model::limits::CallLimits;
-use wavegate_model::plugin::Phase;
+use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{
-    BudgetWindow, EndState, GateBudget, GateUse, OnTimeLimit, OnUnavailable, OnUnreachable,
-    PluginRef, TimeLimit,
+    BudgetWindow, EndState, GateBudget, GateUse, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable,
+    OnUnreachable, PluginRef, TimeLimit, WhenBusy,
 };
 use wavegate_model::release::Reversal;
-use wavegate_model::{Amount, DurationMs, Timestamp};
+use wavegate_model::{Amount, Approvers, DurationMs, SiteName, StageApproval, Timestamp};
 
 /// Stories end after this long at the latest.
 const LONGEST: DurationMs = DurationMs::secs(3600);
@@ -116,6 +117,12 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
                 scenario.surges = true;
             }
         }
+        "stage-approval" => scenario.approvals.push(StageApproval {
+            stage: line.words[1].to_string(),
+            waves: line.list("waves").into_iter().map(Into::into).collect(),
+            text: line.words[2..].join(" "),
+            approvers: approvers(line),
+        }),
         "remainder" => {
             let count = number(line.words[2]);
             scenario.remainder.insert(line.words[1].into(), count);
@@ -135,15 +142,7 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
         "traffic" => scenario.splits = line.words[1] == "split",
         "stamps" => scenario.stamps = line.words[1] == "on",
         "irreversible" => scenario.reversal = Reversal::Irreversible,
-        "strategy" => {
-            scenario.strategy = match line.words[1] {
-                "one-at-a-time" => Strategy::OneAtATime,
-                "switch" => Strategy::Switch,
-                "up-down-up" => Strategy::UpDownUp,
-                "staged" => Strategy::Staged(line.list("at").into_iter().map(number).collect()),
-                other => panic!("unknown strategy {other}"),
-            }
-        }
+        "strategy" => scenario.strategy = strategy(line, line.words[1]),
         "gate" => gate(scenario, line),
         "failure" => {
             if let Some(amount) = line.amount("tolerate") {
@@ -188,6 +187,29 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
                 other => panic!("unknown choice {other}"),
             }
         }
+        "added" => {
+            scenario.membership.added = match line.words[1] {
+                "ignore" => OnAdded::Ignore,
+                "append" => OnAdded::Append,
+                "own-wave" => OnAdded::OwnWave,
+                other => panic!("unknown choice {other}"),
+            }
+        }
+        "removed" => {
+            scenario.membership.removed = match line.words[1] {
+                "skip" => OnRemoved::Skip,
+                "hold" => OnRemoved::Hold,
+                "fail" => OnRemoved::Fail,
+                other => panic!("unknown choice {other}"),
+            }
+        }
+        "when-busy" => {
+            scenario.when_busy = match line.words[1] {
+                "queue" => WhenBusy::Queue,
+                "supersede" => WhenBusy::Supersede,
+                other => panic!("unknown choice {other}"),
+            }
+        }
         "bad-new" => scenario
             .bad_new
             .extend(line.words[1..].iter().map(|n| (*n).into())),
@@ -195,6 +217,37 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
             .bad_old
             .extend(line.words[1..].iter().map(|n| (*n).into())),
         other => panic!("unknown line `{other}`"),
+    }
+}
+
+fn strategy(line: &Line<'_>, name: &str) -> Strategy {
+    match name {
+        "one-at-a-time" => Strategy::OneAtATime,
+        "switch" => Strategy::Switch,
+        "up-down-up" => Strategy::UpDownUp,
+        "staged" => Strategy::Staged(line.list("at").into_iter().map(number).collect()),
+        other => panic!("unknown strategy {other}"),
+    }
+}
+
+/// `swap strategy NAME as=N state=V`, `swap gate NAME MIND as=N state=V`.
+fn swap(world: &mut World, line: &Line<'_>) {
+    let count = |key: &str, unless| line.args.get(key).map_or(unless, |n| number(n));
+    let n = u8::try_from(count("as", 110)).expect("components have small numbers");
+    let version = count("state", 1);
+    let tail = Line {
+        words: line.words[1..].to_vec(),
+        args: line.args.clone(),
+    };
+    match tail.words[0] {
+        "strategy" => {
+            let next = strategy(&tail, tail.words[1]);
+            world.swap_strategy(next, n, version);
+        }
+        _ => {
+            let next = mind(&tail);
+            world.swap_gate(tail.words[1].into(), next, n, version);
+        }
     }
 }
 
@@ -210,6 +263,7 @@ fn wave(line: &Line<'_>, index: usize) -> WaveDef {
         site_soak: line.time("site-soak").unwrap_or_default(),
         soak: line.time("soak").unwrap_or_default(),
         approval: line.args.get("approval").map(|text| (*text).to_string()),
+        approvers: approvers(line),
         gates: line
             .args
             .contains_key("gates")
@@ -217,6 +271,19 @@ fn wave(line: &Line<'_>, index: usize) -> WaveDef {
         after: match line.args.contains_key("after") {
             true => line.list("after").into_iter().map(number).collect(),
             false => index.checked_sub(1).into_iter().collect(),
+        },
+    }
+}
+
+fn approvers(line: &Line<'_>) -> Approvers {
+    let by = line.list("by").into_iter().map(ToString::to_string);
+    Approvers {
+        by: by.collect(),
+        count: line.args.get("count").map_or(1, |n| number(n)),
+        starter: if line.args.contains_key("not-the-starter") {
+            Starter::DoesNotCount
+        } else {
+            Starter::Counts
         },
     }
 }
@@ -314,10 +381,55 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
     match words[0] {
         "pause" => world.request(Verb::Pause),
         "continue" => world.request(Verb::Continue),
-        "approve" => world.request(Verb::Approve(Approval::All)),
+        "approve" => {
+            let actor = if name.is_empty() { "ann" } else { name };
+            let what = match (line.args.get("wave"), line.args.get("site")) {
+                (Some(wave), _) => Approval::Wave((*wave).into()),
+                (None, Some(site)) => Approval::Site((*site).into()),
+                (None, None) => Approval::All,
+            };
+            world.request_by(actor, Verb::Approve(what));
+        }
         "abort" => world.request(Verb::Abort),
         "rollback" => world.request(Verb::Rollback),
         "close" => world.request(Verb::Close),
+        "promote" => world.request(Verb::Promote(site_name(name))),
+        "retry" => world.request(Verb::Retry(site_name(name))),
+        "skip" => world.request(Verb::Skip(name.into())),
+        "override" => world.request(Verb::OverrideGate {
+            gate: name.into(),
+            subject: line
+                .args
+                .get("site")
+                .map(|site| Subject::Site((*site).into()))
+                .or_else(|| {
+                    line.args
+                        .get("wave")
+                        .map(|wave| Subject::Wave((*wave).into()))
+                }),
+        }),
+        "undo" => {
+            world.now = world.now.max(START + duration(line.words[1]).0);
+            world.undo();
+        }
+        "bad-new" => {
+            world.scenario.bad_new.insert(name.into());
+        }
+        "mend" => world.mend(name),
+        "good-new" => world.scenario.bad_new.clear(),
+        "fleet" => {
+            let added = line.list("add").into_iter().map(|text| {
+                let parts: Vec<&str> = text.split(':').collect();
+                let [name, nodes, wave] = parts[..] else {
+                    panic!("add=NAME:NODES:WAVE,…")
+                };
+                (single(name, number(nodes)), wave)
+            });
+            let added: Vec<_> = added.collect();
+            world.change_fleet(&added, &line.list("remove"));
+        }
+        "busy" => world.busy(name, &words[2..]),
+        "supersede" => world.request(Verb::Supersede { by: "newer".into() }),
         "lose" => world.set_reachable(name, false),
         "return" => world.set_reachable(name, true),
         "take-over" => world.take_over(name),
@@ -338,6 +450,13 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
             };
             world.scenario.minds.insert(name.into(), mind(&tail));
         }
+        "swap" => {
+            let tail = Line {
+                words: words.to_vec(),
+                args: line.args.clone(),
+            };
+            swap(world, &tail);
+        }
         "explain" => {
             let state = world.engine.state();
             for waiting in explain::explain(state, Timestamp(now)) {
@@ -353,6 +472,10 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
         }
         other => panic!("unknown event `{other}`"),
     }
+}
+
+fn site_name(name: &str) -> Option<SiteName> {
+    (!name.is_empty()).then(|| name.into())
 }
 
 fn at(now: u64) -> String {

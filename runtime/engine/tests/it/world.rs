@@ -1,21 +1,23 @@
 //! The modelled world: clusters in memory, virtual time, commands that are carried out late,
 //! twice or not at all, and a host that can stop at any record.
 
+use crate::minds::{GateMind, Strategy};
 use crate::rng::Rng;
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Scenario, SiteDef};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::command::{Change, NodesChange};
 use wavegate_engine::input::CommandResult;
+use wavegate_engine::swap::Part;
 use wavegate_engine::{
-    Answer, Command, Effect, Engine, Fact, Input, Observation, Request, Step, Verb, explain,
+    Answer, Command, Effect, Engine, Fact, Input, Observation, Request, Spec, Step, Verb, explain,
 };
 use wavegate_model::observation::Stamp;
 use wavegate_model::release::Reversal;
 use wavegate_model::{
-    ClusterName, ClusterObservation, CommandId, Digest, DurationMs, Epoch, Generation, NodeCounts,
-    Permille, Timestamp,
+    ClusterName, ClusterObservation, CommandId, Digest, DurationMs, Epoch, FleetView, GateName,
+    Generation, Member, NodeCounts, Permille, RolloutId, Timestamp, WaveName,
 };
 
 pub(crate) use crate::scenario::START;
@@ -65,6 +67,8 @@ pub(crate) struct World {
     pub(crate) auditor: Auditor,
     pub(crate) facts: Vec<(Timestamp, Fact)>,
     pub(crate) commands: u64,
+    /// The fleet as its document says it.
+    pub(crate) fleet: Vec<Member>,
     pub(crate) rng: Rng,
     /// Compares the state with the fold of all facts after every so many steps; 0 for never.
     pub(crate) fold_every: u64,
@@ -90,6 +94,7 @@ impl World {
             auditor: Auditor::new(&spec),
             facts: Vec::new(),
             commands: 0,
+            fleet: members(&spec),
             rng: Rng::new(seed),
             fold_every: 1,
             steps: 0,
@@ -115,14 +120,18 @@ impl World {
     fn claim_and_poll(&mut self) {
         let names: Vec<ClusterName> = self.clusters.keys().cloned().collect();
         for cluster in names {
-            let found = self.clusters.get_mut(&cluster).unwrap();
-            found.epoch = found.epoch.next();
-            let epoch = found.epoch;
-            let claimed = Observation::Claimed { cluster, epoch };
-            let at = self.later();
-            self.at(at, Event::Deliver(Input::Observation(claimed)));
+            self.claim(cluster);
         }
         self.at(self.now + 50, Event::Poll);
+    }
+
+    fn claim(&mut self, cluster: ClusterName) {
+        let found = self.clusters.get_mut(&cluster).unwrap();
+        found.epoch = found.epoch.next();
+        let epoch = found.epoch;
+        let claimed = Observation::Claimed { cluster, epoch };
+        let at = self.later();
+        self.at(at, Event::Deliver(Input::Observation(claimed)));
     }
 
     pub(crate) fn finished(&self) -> bool {
@@ -161,12 +170,41 @@ impl World {
     }
 
     pub(crate) fn request(&mut self, verb: Verb) {
+        self.request_by("ann", verb);
+    }
+
+    pub(crate) fn request_by(&mut self, actor: &str, verb: Verb) {
         self.input(&Input::Request(Request {
             verb,
-            actor: "ann".to_string(),
+            actor: actor.to_string(),
             reason: "as told".to_string(),
             inbox: None,
         }));
+    }
+
+    /// A person swaps the strategy for component number `n`, whose state has this version.
+    pub(crate) fn swap_strategy(&mut self, next: Strategy, n: u8, version: u32) {
+        let before = std::mem::replace(&mut self.scenario.strategy, next);
+        if !self.swap(Part::Strategy, n, version) {
+            self.scenario.strategy = before;
+        }
+    }
+
+    /// The same for a gate.
+    pub(crate) fn swap_gate(&mut self, gate: GateName, next: GateMind, n: u8, version: u32) {
+        let before = self.scenario.minds.insert(gate.clone(), next);
+        if !self.swap(Part::Gate(gate.clone()), n, version)
+            && let Some(before) = before
+        {
+            self.scenario.minds.insert(gate, before);
+        }
+    }
+
+    fn swap(&mut self, part: Part, n: u8, version: u32) -> bool {
+        let known = self.facts.len();
+        self.request(Verb::Swap(Box::new(scenario::swap(part, n, version))));
+        let taken = |(_, fact): &(Timestamp, Fact)| matches!(fact, Fact::PluginSwapped { .. });
+        self.facts[known..].iter().any(taken)
     }
 
     /// The host stops, and a new one folds the facts after `down`.
@@ -174,6 +212,12 @@ impl World {
         self.stop(in_flight);
         self.run_until(self.now + down);
         self.resume();
+    }
+
+    /// Somebody undoes a rollout that has ended, in a new host process.
+    pub(crate) fn undo(&mut self) {
+        self.stop(InFlight::Done);
+        self.resume_by(Verb::Undo);
     }
 
     fn stop(&mut self, in_flight: InFlight) {
@@ -205,12 +249,18 @@ impl World {
     }
 
     fn resume(&mut self) {
+        self.resume_by(Verb::Resume);
+    }
+
+    fn resume_by(&mut self, verb: Verb) {
         let facts = self.facts.iter().map(|(at, fact)| (*at, fact));
         self.engine = Engine::fold(facts).expect("a journal begins with its start");
         self.up = true;
         self.host += 1;
-        self.request(Verb::Resume);
-        self.claim_and_poll();
+        self.request(verb);
+        if !self.finished() {
+            self.claim_and_poll();
+        }
     }
 
     fn happen(&mut self, event: Event) {
@@ -503,10 +553,54 @@ impl World {
         });
     }
 
+    /// Clusters come into the fleet's document or leave it, and the host looks at it.
+    pub(crate) fn change_fleet(&mut self, added: &[(SiteDef, &str)], removed: &[&str]) {
+        self.fleet
+            .retain(|member| !removed.contains(&member.cluster.name.as_str()));
+        for (site, wave) in added {
+            for def in &site.clusters {
+                let (name, cluster) = fresh(&self.scenario, def);
+                if self.clusters.contains_key(&name) {
+                    continue;
+                }
+                self.clusters.insert(name.clone(), cluster);
+                self.fleet.push(Member {
+                    cluster: scenario::cluster(def),
+                    wave: WaveName::new(*wave),
+                    site: site.name.as_str().into(),
+                    role: def.role.clone(),
+                });
+                self.claim(name);
+            }
+        }
+        let view = FleetView {
+            members: self.fleet.clone(),
+            excluded: Vec::new(),
+        };
+        self.request(Verb::Replan(Box::new(view)));
+    }
+
+    /// Other rollouts have these clusters, or none.
+    pub(crate) fn busy(&mut self, rollout: &str, clusters: &[&str]) {
+        let names: Vec<ClusterName> = clusters.iter().map(|name| (*name).into()).collect();
+        let behind = [(RolloutId::new(rollout), names)];
+        let behind = behind.into_iter().filter(|(_, c)| !c.is_empty()).collect();
+        self.input(&Input::Observation(Observation::Busy { behind }));
+    }
+
     pub(crate) fn kill_node(&mut self, name: &str) {
         let cluster = self.clusters.get_mut(&name.into()).unwrap();
         let alive = cluster.nodes.iter_mut().find(|node| !node.dead);
         alive.expect("a node is alive").dead = true;
+    }
+
+    /// Nodes that never came up serve now.
+    pub(crate) fn mend(&mut self, name: &str) {
+        let now = self.now;
+        let cluster = self.clusters.get_mut(&name.into()).unwrap();
+        for node in &mut cluster.nodes {
+            node.ready_at.get_or_insert(now);
+        }
     }
 
     /// The autoscaler wants another total; the cluster follows with nodes of the baseline.
@@ -534,6 +628,24 @@ impl Drop for World {
         // Nothing can be done about a closed terminal.
         let _closed = std::io::stderr().write_all(tail.concat().as_bytes());
     }
+}
+
+fn members(spec: &Spec) -> Vec<Member> {
+    let mut members = Vec::new();
+    for wave in &spec.plan.waves {
+        for site in &wave.sites {
+            for planned in &site.clusters {
+                let cluster = spec.clusters.iter().find(|c| c.name == planned.name);
+                members.push(Member {
+                    cluster: cluster.expect("the plan is made of clusters").clone(),
+                    wave: wave.name.clone(),
+                    site: site.name.clone(),
+                    role: planned.role.clone(),
+                });
+            }
+        }
+    }
+    members
 }
 
 fn fresh(scenario: &Scenario, def: &scenario::ClusterDef) -> (ClusterName, Cluster) {

@@ -29,7 +29,7 @@ fn tests() -> BTreeSet<String> {
 /// What stands between backticks in the last cell of the rows of a page.
 fn claimed(page: &File) -> Vec<String> {
     let rows = page.text.lines().filter(|line| line.starts_with("| "));
-    let cells = rows.filter_map(|row| row.trim_end_matches(['|', ' ']).rsplit('|').next());
+    let cells = rows.filter_map(|row| row.rsplit('|').nth(1));
     let quoted = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
     quoted.map(str::to_owned).collect()
 }

@@ -54,7 +54,9 @@ pub(super) fn wave(name: &str, sites: &[&str], after: Vec<usize>) -> PlannedWave
         site_soak: DurationMs::ZERO,
         soak: DurationMs::ZERO,
         approval: None,
+        approvers: Default::default(),
         gates: None,
+        origin: Default::default(),
     }
 }
 
@@ -87,10 +89,14 @@ pub(super) fn spec() -> Spec {
                     progress: DurationMs::secs(60),
                 },
             },
+            when_busy: Default::default(),
             windows: WindowRules::default(),
+            approvals: Vec::new(),
             membership: Membership {
                 unreachable_after: DurationMs::secs(10),
                 unreachable: OnUnreachable::Wait,
+                added: Default::default(),
+                removed: Default::default(),
             },
             strategy: StrategyUse {
                 plugin: PluginRef::Shipped(String::from("s")),
@@ -111,12 +117,16 @@ pub(super) fn spec() -> Spec {
             splits_traffic: true,
             surges: true,
         },
+        origin: None,
         windows: Windows::default(),
+        started_by: String::from("sam"),
         wave_windows: BTreeMap::new(),
         pins: Pins {
             strategy: digest(9),
             strategy_name: String::new(),
             gates: BTreeMap::new(),
+            strategy_state: None,
+            gate_states: BTreeMap::new(),
         },
     }
 }
@@ -142,6 +152,7 @@ pub(super) fn with_gate(phase: Phase) -> Spec {
 }
 
 /// Facts in a row, a second apart.
+#[derive(Clone)]
 pub(super) struct Tale {
     auditor: Auditor,
     pub(super) now: u64,

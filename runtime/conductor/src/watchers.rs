@@ -1,0 +1,124 @@
+//! The tasks that watch the clusters of the plan, whichever those are.
+
+use crate::runner::{Arrival, Turns, attach};
+use crate::watch::{self, Attention, OnOwned, Refused};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use wavegate_engine::State;
+use wavegate_engine::fact::MemberOutcome;
+use wavegate_model::{Cluster, ClusterName, Generation};
+
+pub(crate) struct Watchers {
+    tasks: JoinSet<()>,
+    by_cluster: BTreeMap<ClusterName, AbortHandle>,
+    inputs: mpsc::Sender<Arrival>,
+    refuse: mpsc::Sender<Refused>,
+    generation: Generation,
+}
+
+impl Watchers {
+    pub(crate) fn new(
+        turns: &Turns,
+        inputs: mpsc::Sender<Arrival>,
+        refuse: mpsc::Sender<Refused>,
+    ) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            by_cluster: BTreeMap::new(),
+            inputs,
+            refuse,
+            generation: turns.engine.state().generation(),
+        }
+    }
+
+    /// Watches every cluster that the rollout has to do with.
+    pub(crate) fn begin(&mut self, turns: &mut Turns) {
+        let clusters = turns.engine.state().spec.clusters.clone();
+        for cluster in clusters {
+            let state = turns.engine.state();
+            if !is_let_go(state, &cluster.name) {
+                let on_owned = match state.members.get(&cluster.name) {
+                    Some(MemberOutcome::Added { .. }) => OnOwned::Wait,
+                    _ => OnOwned::Refuse,
+                };
+                self.watch(turns, &cluster, on_owned);
+            }
+        }
+    }
+
+    fn watch(&mut self, turns: &mut Turns, cluster: &Cluster, on_owned: OnOwned) {
+        let attention = Arc::new(Attention::default());
+        let name = cluster.name.clone();
+        turns.attention.insert(name.clone(), attention.clone());
+        let task = self.tasks.spawn(watch::cluster(
+            turns.fleet.clone(),
+            turns.engine.state().spec.service.clone(),
+            name.clone(),
+            attention,
+            turns.options.clone(),
+            on_owned,
+            self.inputs.clone(),
+            self.refuse.clone(),
+        ));
+        self.by_cluster.insert(name, task);
+    }
+
+    /// After a change of the plan: clusters that came are watched, those that went are given up.
+    pub(crate) async fn follow_plan(&mut self, turns: &mut Turns) {
+        let state = turns.engine.state();
+        if state.generation() == self.generation {
+            return;
+        }
+        self.generation = state.generation();
+        let spec = state.spec.clone();
+        let gone: Vec<ClusterName> = self
+            .by_cluster
+            .keys()
+            .filter(|name| is_let_go(state, name))
+            .cloned()
+            .collect();
+        for name in gone {
+            if let Some(task) = self.by_cluster.remove(&name) {
+                task.abort();
+            }
+            turns.attention.remove(&name);
+            turns.fleet.disown_one(&spec, &name).await;
+        }
+        for cluster in &spec.clusters {
+            match turns.ports.drivers.get(&cluster.driver) {
+                Some(driver) => turns.fleet.add(&cluster.name, driver),
+                None => {
+                    let (name, driver) = (&cluster.name, &cluster.driver);
+                    tracing::warn!(cluster = %name, %driver, "no such driver here");
+                }
+            }
+        }
+        // What cannot be attached shows as a cluster that does not answer.
+        if let Err(error) = attach(&turns.ports, &spec).await {
+            tracing::warn!(%error, "failed to attach clusters that came");
+        }
+        for cluster in &spec.clusters {
+            let known = self.by_cluster.contains_key(&cluster.name);
+            let driver = turns.ports.drivers.contains_key(&cluster.driver);
+            if !known && driver && !is_let_go(turns.engine.state(), &cluster.name) {
+                self.watch(turns, cluster, OnOwned::Wait);
+            }
+        }
+    }
+
+    pub(crate) async fn end(&mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Whether nothing is done with a cluster any more.
+fn is_let_go(state: &State, name: &ClusterName) -> bool {
+    let outcome = state.members.get(name);
+    let went = matches!(
+        outcome,
+        Some(MemberOutcome::Left | MemberOutcome::LetGo { .. })
+    );
+    went || !state.clusters.contains_key(name)
+}
