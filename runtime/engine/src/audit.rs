@@ -133,6 +133,7 @@ impl Auditor {
                 let asked = Question {
                     gate: gate.clone(),
                     evidence,
+                    changes: book.changes_of(&gate.subject),
                     at,
                 };
                 book.asked.insert(*consultation, asked);

@@ -151,6 +151,8 @@ pub(super) enum Open {
 pub(super) struct Question {
     pub(super) gate: GateKey,
     pub(super) evidence: u64,
+    /// How often what it is about had changed.
+    pub(super) changes: u64,
     pub(super) at: Timestamp,
 }
 
@@ -433,11 +435,17 @@ impl Book {
     }
 
     pub(super) fn evidence_of(&self, key: &GateKey) -> u64 {
-        match (&key.subject, key.phase) {
-            (Subject::Site(_), Phase::BeforeSite) => 0,
-            (Subject::Site(site), _) => self.site(site).evidence,
-            (Subject::Wave(_), Phase::BeforeWave) => 0,
-            (Subject::Wave(wave), _) => self.waves[self.wave_index(wave)].evidence,
+        match key.phase {
+            Phase::BeforeSite | Phase::BeforeWave => 0,
+            _ => self.changes_of(&key.subject),
+        }
+    }
+
+    /// How often a subject has changed, or has gone and come back.
+    pub(super) fn changes_of(&self, subject: &Subject) -> u64 {
+        match subject {
+            Subject::Site(site) => self.site(site).evidence,
+            Subject::Wave(wave) => self.waves[self.wave_index(wave)].evidence,
         }
     }
 

@@ -4,7 +4,7 @@ use super::Violation;
 use super::book::{Book, Place};
 use crate::fact::{FailReason, Withdrawn};
 use crate::state::GateKey;
-use wavegate_model::plugin::{Evaluation, Phase, Subject, Verdict};
+use wavegate_model::plugin::{Evaluation, Subject, Verdict};
 use wavegate_model::{ConsultationId, SiteName, Timestamp};
 
 /// A pass rests on enough samples, which were new, and came in time.
@@ -65,11 +65,7 @@ pub(super) fn cancelled(
     let so = match why {
         Withdrawn::HostStopped => true,
         Withdrawn::SubjectLeft => left || book.stopping.is_some(),
-        // What is asked before a start is about a cluster that may have gone and come back.
-        Withdrawn::SubjectChanged => {
-            let before = matches!(question.gate.phase, Phase::BeforeSite | Phase::BeforeWave);
-            before || book.evidence_of(&question.gate) != question.evidence
-        }
+        Withdrawn::SubjectChanged => book.changes_of(&question.gate.subject) != question.changes,
     };
     if so {
         return Ok(());
