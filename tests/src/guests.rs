@@ -4,8 +4,8 @@
 //! `tests/guests/base/<world>.wat`; a function of the same name replaces the one there. The first
 //! lines of a guest may say:
 //! `;; world: strategy|gate`, `;; contract: 0.9.0` (default: the present one), `;; pages: 64`
-//! (memory at the start), `;; import: <interface>` and `;; export: <interface>` (one that
-//! `base/others.wit` has).
+//! (memory at the start), and any number of `;; import: <interface>` and `;; export: <interface>`
+//! (that `base/others.wit` has).
 
 use std::path::{Path, PathBuf};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -55,7 +55,7 @@ pub fn build(name: &str) -> Vec<u8> {
     let mut guest_world = String::from("package wavegate:guest;\nworld guest {\n");
     guest_world += &format!("  include wavegate:plugin/{world}-plugin@{contract};\n");
     for direction in ["import", "export"] {
-        if let Some(interface) = header(&guest, direction) {
+        for interface in headers(&guest, direction) {
             guest_world += &format!("  {direction} {interface};\n");
         }
     }
@@ -97,8 +97,13 @@ fn contract_text() -> String {
 
 /// The value of a line such as `;; world: gate` at the top of a guest.
 fn header<'a>(guest: &'a str, key: &str) -> Option<&'a str> {
-    let mut comments = guest.lines().map_while(|line| line.strip_prefix(";; "));
-    comments.find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+    headers(guest, key).next()
+}
+
+/// The values of all such lines.
+fn headers<'a>(guest: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    let comments = guest.lines().map_while(|line| line.strip_prefix(";; "));
+    comments.filter_map(move |line| line.strip_prefix(key)?.strip_prefix(": "))
 }
 
 /// Puts a guest into its base.

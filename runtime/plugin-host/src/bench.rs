@@ -1,10 +1,9 @@
 //! What benchmarks measure and nothing else may use: the same call in a new instance and in one
 //! that is kept, without the way over a worker thread.
 
-use crate::call;
+use crate::call::{self, Given};
 use crate::contract::v0_1::StrategyInstance;
 use crate::engine::{self, Runtime, Ticker};
-use crate::evidence::EvidenceBook;
 use crate::journal;
 use crate::plugin::{NotReady, Plugin};
 use crate::store::{CompiledCache, ComponentStore, digest_of};
@@ -62,7 +61,7 @@ impl Bench {
         let ran = call::run(
             engine,
             &CallLimits::SMALL,
-            EvidenceBook::default(),
+            Given::nothing(&self.plugin.loaded.digest),
             |store| strategy.decide(store, view, config, state),
         );
         ran.result.expect("the call ends").expect("an answer")
@@ -72,8 +71,8 @@ impl Bench {
     pub fn kept(&mut self, view: &SiteView, config: &str, state: &PluginState) -> Outcome {
         let (engine, strategy) = self.plugin.strategy().expect("a strategy");
         let (store, instance) = self.kept.get_or_insert_with(|| {
-            let mut store =
-                call::store(engine, &CallLimits::SMALL, EvidenceBook::default()).expect("a store");
+            let given = Given::nothing(&self.plugin.loaded.digest);
+            let mut store = call::store(engine, &CallLimits::SMALL, given).expect("a store");
             let instance = strategy.instantiate(&mut store).expect("an instance");
             (store, instance)
         });

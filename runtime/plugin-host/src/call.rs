@@ -5,9 +5,11 @@ use crate::evidence::EvidenceBook;
 use crate::meter::{HANDLES_MAX, Meter};
 use crate::stop::{Stop, classify};
 use crate::text::clean;
+use crate::wasi::Inert;
 use std::time::Instant;
 use wasmtime::{Engine, Store};
 use wavegate_model::limits::CallLimits;
+use wavegate_model::{Digest, Timestamp};
 
 /// Lines that are kept of a call's log: more than anybody reads for one call.
 const LOG_LINES_MAX: usize = 500;
@@ -17,11 +19,31 @@ pub(crate) struct CallData {
     pub(crate) meter: Meter,
     pub(crate) log: GuestLog,
     pub(crate) book: EvidenceBook,
+    pub(crate) inert: Inert,
 }
 
-/// What a guest wrote to its log.
+/// What a guest prints to, where its toolchain has such a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Output,
+    Errors,
+}
+
+impl Stream {
+    /// What is printed to the stream of errors is what a runtime says before it gives up.
+    fn level(self) -> &'static str {
+        match self {
+            Self::Output => "info",
+            Self::Errors => "error",
+        }
+    }
+}
+
+/// What a guest wrote to its log, or printed.
 pub(crate) struct GuestLog {
     lines: Vec<(String, String)>,
+    /// What was printed since the last end of a line.
+    begun: [Vec<u8>; 2],
     bytes_left: u64,
     dropped: u64,
 }
@@ -30,6 +52,7 @@ impl GuestLog {
     fn new(bytes: u64) -> Self {
         Self {
             lines: Vec::new(),
+            begun: [Vec::new(), Vec::new()],
             bytes_left: bytes,
             dropped: 0,
         }
@@ -47,10 +70,39 @@ impl GuestLog {
         self.lines.push((level.to_owned(), clean(message)));
     }
 
+    /// Takes what was printed; each line of it is one in the log.
+    pub(crate) fn print(&mut self, stream: Stream, bytes: &[u8]) {
+        let mut lines = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(part) = lines.next() {
+            let begun = &mut self.begun[stream as usize];
+            // A line without end is cut like a text that is too long.
+            if (begun.len() as u64) < self.bytes_left {
+                begun.extend_from_slice(part);
+            }
+            if lines.peek().is_some() {
+                self.end_line(stream);
+            }
+        }
+    }
+
+    fn end_line(&mut self, stream: Stream) {
+        let line = std::mem::take(&mut self.begun[stream as usize]);
+        let text = String::from_utf8_lossy(&line);
+        if !text.trim().is_empty() {
+            self.write(stream.level(), &text);
+        }
+    }
+
     /// The last error in the log, or else its last line.
     pub(crate) fn last_words(&self) -> Option<&str> {
         let error = self.lines.iter().rev().find(|(level, _)| level == "error");
         error.or(self.lines.last()).map(|(_, text)| text.as_str())
+    }
+
+    /// Ends the lines that were begun.
+    fn end_lines(&mut self) {
+        self.end_line(Stream::Output);
+        self.end_line(Stream::Errors);
     }
 
     fn finish(mut self) -> Vec<(String, String)> {
@@ -73,17 +125,36 @@ pub(crate) struct Ran<T> {
     pub(crate) micros: u64,
 }
 
+/// What a call brings along.
+pub(crate) struct Given {
+    /// Answers to what a gate asks.
+    pub(crate) book: EvidenceBook,
+    /// What it finds where its toolchain expects an operating system.
+    pub(crate) inert: Inert,
+}
+
+impl Given {
+    /// For calls in which nothing can be asked, at no particular instant.
+    pub(crate) fn nothing(component: &Digest) -> Self {
+        Self {
+            book: EvidenceBook::default(),
+            inert: Inert::new(component, Timestamp(0)),
+        }
+    }
+}
+
 /// Makes a store with all limits of a call in force. Instantiation counts too: a start function
 /// is the guest's code like any other.
 pub(crate) fn store(
     engine: &Engine,
     limits: &CallLimits,
-    book: EvidenceBook,
+    given: Given,
 ) -> wasmtime::Result<Store<CallData>> {
     let data = CallData {
         meter: Meter::new(limits.memory_bytes),
         log: GuestLog::new(limits.log_bytes),
-        book,
+        book: given.book,
+        inert: given.inert,
     };
     let mut store = Store::new(engine, data);
     store.limiter(|data| &mut data.meter);
@@ -106,15 +177,17 @@ pub(crate) fn store(
 pub(crate) fn run<T>(
     engine: &Engine,
     limits: &CallLimits,
-    book: EvidenceBook,
+    given: Given,
     guest: impl FnOnce(&mut Store<CallData>) -> wasmtime::Result<T>,
 ) -> Ran<T> {
     let started = Instant::now();
-    let mut store = match store(engine, limits, book) {
+    let mut store = match store(engine, limits, given) {
         Ok(store) => store,
         Err(error) => return not_run(&error),
     };
-    let result = guest(&mut store).map_err(|error| classify(&error, store.data(), limits));
+    let result = guest(&mut store);
+    store.data_mut().log.end_lines();
+    let result = result.map_err(|error| classify(&error, store.data(), limits));
     // Nothing is left when the fuel ran out, and nothing else can be wrong with reading it.
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let data = store.into_data();
@@ -147,6 +220,32 @@ fn not_run<T>(error: &wasmtime::Error) -> Ran<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_printed_becomes_lines() {
+        let mut log = GuestLog::new(1000);
+        log.print(Stream::Output, b"one\ntw");
+        log.print(Stream::Errors, b"Traceback\n\n");
+        log.print(Stream::Output, b"o\nthree");
+        log.end_lines();
+        let lines = log.finish();
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|(l, t)| (l.as_str(), t.as_str()))
+            .collect();
+        let expected = [
+            ("info", "one"),
+            ("error", "Traceback"),
+            ("info", "two"),
+            ("info", "three"),
+        ];
+        assert_eq!(lines, expected);
+        let mut flood = GuestLog::new(1000);
+        for _ in 0..1000 {
+            flood.print(Stream::Output, &[b'x'; 1000]);
+        }
+        assert!(flood.begun[0].len() < 2000);
+    }
 
     #[test]
     fn a_log_is_bounded_and_says_what_was_dropped() {

@@ -2,6 +2,7 @@
 
 use crate::contract;
 use crate::text::clean;
+use crate::wasi;
 use wasmparser::{Encoding, Parser, Payload};
 use wavegate_model::plugin::PluginKind;
 use wavegate_ports::plugins::PluginRejected;
@@ -113,7 +114,7 @@ impl Inspected {
         };
         let not_granted = self.imports.iter().find(|import| match split(import) {
             Some((interface, _)) => !granted(kind).contains(&interface),
-            None => true,
+            None => !wasi::is_inert(import),
         });
         if let Some(import) = not_granted {
             return Err(PluginRejected::NotGranted {
@@ -203,8 +204,12 @@ mod tests {
             named(&[log, metrics], &[gate]).check("x", PluginKind::Gate),
             Ok("0.1.3".into())
         );
+        let printing = "wasi:cli/stdout@0.2.3";
+        let prints = named(&[log, printing], &[strategy]).check("x", PluginKind::Strategy);
+        assert_eq!(prints, Ok("0.1.0".into()));
         for import in [
             metrics,
+            "wasi:sockets/tcp@0.2.3",
             "wasi:http/outgoing-handler@0.2.0",
             "init",
             "wavegate:pluginx/log@0.1.0",

@@ -26,6 +26,7 @@ mod schema;
 mod stop;
 mod store;
 mod text;
+mod wasi;
 mod workers;
 
 #[doc(hidden)]

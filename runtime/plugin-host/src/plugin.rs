@@ -1,6 +1,6 @@
 //! A plugin that is linked and ready to be called, and the ones that are kept in memory.
 
-use crate::call::{self, CallData, Ran};
+use crate::call::{self, CallData, Given, Ran};
 use crate::contract::v0_1;
 use crate::engine::Runtime;
 use crate::evidence::EvidenceBook;
@@ -8,6 +8,7 @@ use crate::schema;
 use crate::stop::Stop;
 use crate::store::ComponentStore;
 use crate::text::clean;
+use crate::wasi::{self, Inert};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -16,7 +17,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Store};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::{About, PluginKind, Problem};
-use wavegate_model::{Digest, SlotName, Unavailable};
+use wavegate_model::{Digest, SlotName, Timestamp, Unavailable};
 use wavegate_ports::plugins::{Answer, LoadedPlugin, Question};
 
 /// Components that are kept linked in memory: as many as the plugins of a large policy, a few
@@ -58,12 +59,16 @@ impl Plugin {
     ) -> Result<Self, NotReady> {
         let (runtime, component) =
             component(runtimes, store, digest, bytes).map_err(NotReady::Unusable)?;
-        let linked = match kind {
-            PluginKind::Strategy => {
-                v0_1::Strategy::link(&runtime.strategy, &component).map(Guest::StrategyV0_1)
-            }
-            PluginKind::Gate => v0_1::Gate::link(&runtime.gate, &component).map(Guest::GateV0_1),
+        let granted = match kind {
+            PluginKind::Strategy => &runtime.strategy,
+            PluginKind::Gate => &runtime.gate,
         };
+        let linked = wasi::linked(granted, &component).and_then(|linker| match kind {
+            PluginKind::Strategy => {
+                v0_1::Strategy::link(&linker, &component).map(Guest::StrategyV0_1)
+            }
+            PluginKind::Gate => v0_1::Gate::link(&linker, &component).map(Guest::GateV0_1),
+        });
         let guest = linked.map_err(|error| {
             NotReady::Unusable(clean(&format!(
                 "it does not fit contract {contract}: {error:#}; rebuild it against it"
@@ -73,7 +78,7 @@ impl Plugin {
         let ran = call::run(
             &engine,
             limits,
-            EvidenceBook::default(),
+            Given::nothing(digest),
             |store| match &guest {
                 Guest::StrategyV0_1(strategy) => strategy.describe(store),
                 Guest::GateV0_1(gate) => gate.describe(store),
@@ -113,7 +118,7 @@ impl Plugin {
         flatten(call::run(
             &self.engine,
             limits,
-            EvidenceBook::default(),
+            Given::nothing(&self.loaded.digest),
             |store| match &self.guest {
                 Guest::StrategyV0_1(strategy) => strategy.validate_config(store, config),
                 Guest::GateV0_1(gate) => gate.validate_config(store, config),
@@ -128,13 +133,18 @@ impl Plugin {
         config: &str,
         limits: &CallLimits,
     ) -> Ran<Answer> {
-        let book = match question {
+        let (book, at) = match question {
             Question::Evaluate {
-                evidence, slots, ..
-            } => EvidenceBook::new(evidence.clone(), slots.clone()),
-            Question::Outline { .. } | Question::Decide { .. } => EvidenceBook::default(),
+                call,
+                evidence,
+                slots,
+                ..
+            } => (EvidenceBook::new(evidence.clone(), slots.clone()), call.now),
+            Question::Decide { view, .. } => (EvidenceBook::default(), view.now),
+            Question::Outline { .. } => (EvidenceBook::default(), Timestamp(0)),
         };
-        let ran = call::run(&self.engine, limits, book, |store| {
+        let inert = Inert::new(&self.loaded.digest, at);
+        let ran = call::run(&self.engine, limits, Given { book, inert }, |store| {
             self.answer(store, question, config)
         });
         Ran {

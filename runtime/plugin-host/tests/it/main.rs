@@ -9,3 +9,4 @@ mod evidence;
 mod guests;
 mod loading;
 mod shipped;
+mod wasi;
