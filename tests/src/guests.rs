@@ -3,7 +3,7 @@
 //! A guest is a few functions in the text format. Everything else comes from
 //! `tests/guests/base/<world>.wat`; a function of the same name replaces the one there. The first
 //! lines of a guest may say:
-//! `;; world: strategy|gate`, `;; contract: 0.9.0` (default: the present one), `;; pages: 64`
+//! `;; world: strategy|gate`, `;; contract: 0.2.0` (default: 0.1.0), `;; pages: 64`
 //! (memory at the start), and any number of `;; import: <interface>` and `;; export: <interface>`
 //! (that `base/others.wit` has).
 
@@ -45,7 +45,7 @@ pub fn build(name: &str) -> Vec<u8> {
     let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
 
     let mut resolve = Resolve::default();
-    let plugin = contract_text().replace("@0.1.0", &format!("@{contract}"));
+    let plugin = contract_text(contract);
     resolve
         .push_str("plugin.wit", &plugin)
         .expect("the contract can be read");
@@ -84,15 +84,25 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn contract_text() -> String {
+/// The contract of a version: a released one, or the present one under that name.
+fn contract_text(version: &str) -> String {
     let wit = folder().join("../../wit");
+    let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
+    let released = wit.join(format!("released/{minor}.0"));
+    let from = if released.is_dir() { released } else { wit };
     // The file with the package's name comes first.
     let files = ["types", "host", "strategy", "gate", "worlds"];
-    files
-        .iter()
-        .map(|file| read(&wit.join(format!("{file}.wit"))))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let texts = files.map(|file| read(&from.join(format!("{file}.wit"))));
+    let text = texts.join("\n");
+    let named = text
+        .find("package wavegate:plugin@")
+        .expect("a package has a name");
+    let end = named + text[named..].find(';').expect("a name has an end");
+    format!(
+        "{}package wavegate:plugin@{version}{}",
+        &text[..named],
+        &text[end..]
+    )
 }
 
 /// The value of a line such as `;; world: gate` at the top of a guest.

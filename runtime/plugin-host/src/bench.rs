@@ -2,7 +2,7 @@
 //! that is kept, without the way over a worker thread.
 
 use crate::call::{self, Given};
-use crate::contract::v0_1::StrategyInstance;
+use crate::contract::KeptStrategy;
 use crate::engine::{self, Runtime, Ticker};
 use crate::journal;
 use crate::plugin::{NotReady, Plugin};
@@ -17,7 +17,7 @@ use wavegate_ports::plugins::Question;
 #[doc(hidden)]
 pub struct Bench {
     plugin: Plugin,
-    kept: Option<(Store<call::CallData>, StrategyInstance)>,
+    kept: Option<(Store<call::CallData>, Box<dyn KeptStrategy>)>,
     _clock: Ticker,
 }
 
@@ -73,7 +73,7 @@ impl Bench {
         let (store, instance) = self.kept.get_or_insert_with(|| {
             let given = Given::nothing(&self.plugin.loaded.digest);
             let mut store = call::store(engine, &CallLimits::SMALL, given).expect("a store");
-            let instance = strategy.instantiate(&mut store).expect("an instance");
+            let instance = strategy.keep(&mut store).expect("an instance");
             (store, instance)
         });
         store.set_fuel(CallLimits::SMALL.fuel).expect("fuel is on");

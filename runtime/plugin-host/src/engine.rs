@@ -9,7 +9,7 @@ use wasmtime::{
 };
 
 use crate::call::CallData;
-use crate::contract::v0_1;
+use crate::contract;
 
 /// Version of wasmtime; a test compares it with the lock file.
 pub(crate) const WASMTIME_VERSION: &str = "48.0.8";
@@ -46,8 +46,8 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     fn new(engine: Engine) -> wasmtime::Result<Self> {
-        let strategy = v0_1::strategy_linker(&engine)?;
-        let gate = v0_1::gate_linker(&engine)?;
+        let strategy = contract::strategy_linker(&engine)?;
+        let gate = contract::gate_linker(&engine)?;
         Ok(Self {
             engine,
             strategy,

@@ -1,6 +1,6 @@
 //! Looks at a component before anything of it is compiled or run.
 
-use crate::contract;
+use crate::contract::{self, Version};
 use crate::text::clean;
 use crate::wasi;
 use wasmparser::{Encoding, Parser, Payload};
@@ -15,14 +15,6 @@ const NAMES_MAX: usize = 1000;
 pub(crate) struct Inspected {
     imports: Vec<String>,
     exports: Vec<String>,
-}
-
-/// What a plugin of a kind may import, besides types.
-fn granted(kind: PluginKind) -> &'static [&'static str] {
-    match kind {
-        PluginKind::Strategy => &["types", "log"],
-        PluginKind::Gate => &["types", "log", "metrics", "http", "probes"],
-    }
 }
 
 fn word(kind: PluginKind) -> &'static str {
@@ -112,8 +104,12 @@ impl Inspected {
                 found: self.exports_for_people(),
             });
         };
+        // An import is granted as its own version has it, which nearly always is the component's.
+        let is_granted = |interface: &str, version: &str| {
+            Version::of(version).is_some_and(|known| known.granted(kind).contains(&interface))
+        };
         let not_granted = self.imports.iter().find(|import| match split(import) {
-            Some((interface, _)) => !granted(kind).contains(&interface),
+            Some((interface, version)) => !is_granted(interface, version),
             None => !wasi::is_inert(import),
         });
         if let Some(import) = not_granted {
@@ -145,7 +141,7 @@ impl Inspected {
             .filter_map(|name| split(name))
             .map(|(_, version)| version);
         versions
-            .find(|version| !contract::is_known(version))
+            .find(|version| Version::of(version).is_none())
             .map(|version| match version {
                 "" => "without a version".to_owned(),
                 version => version.to_owned(),
@@ -204,6 +200,11 @@ mod tests {
             named(&[log, metrics], &[gate]).check("x", PluginKind::Gate),
             Ok("0.1.3".into())
         );
+        let evidence = "wavegate:plugin/evidence@0.2.0";
+        let newer = named(&[log, evidence], &["wavegate:plugin/gate@0.2.0"]);
+        assert_eq!(newer.check("x", PluginKind::Gate), Ok("0.2.0".into()));
+        let invented = named(&["wavegate:plugin/evidence@0.1.0"], &[gate]);
+        assert!(invented.check("x", PluginKind::Gate).is_err());
         let printing = "wasi:cli/stdout@0.2.3";
         let prints = named(&[log, printing], &[strategy]).check("x", PluginKind::Strategy);
         assert_eq!(prints, Ok("0.1.0".into()));

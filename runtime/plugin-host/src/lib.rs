@@ -9,8 +9,13 @@
 //! fetching evidence (the conductor does, between two runs of a gate), where components come from
 //! (the registry).
 //!
-//! **Start at** [`PluginHost`]; a single call is `call.rs`, and `contract/v0_1.rs` is what crosses
-//! the border to a guest.
+//! **Start at** [`PluginHost`]; a single call is `call.rs`, and what crosses the border to a guest
+//! is in `contract`, with one module for each version of it.
+
+#![expect(
+    clippy::duplicate_mod,
+    reason = "what contracts have in common is compiled with the bindings of each"
+)]
 
 mod bench;
 mod call;

@@ -1,7 +1,7 @@
 //! A plugin that is linked and ready to be called, and the ones that are kept in memory.
 
 use crate::call::{self, CallData, Given, Ran};
-use crate::contract::v0_1;
+use crate::contract::{self, Answered, GateGuest, StrategyGuest, Version};
 use crate::engine::Runtime;
 use crate::evidence::EvidenceBook;
 use crate::schema;
@@ -24,10 +24,10 @@ use wavegate_ports::plugins::{Answer, LoadedPlugin, Question};
 /// times over. Others are loaded again from the store, which takes a millisecond or so.
 const KEPT_MAX: usize = 256;
 
-/// A component of one kind under one contract.
+/// A component of one kind, of whichever contract.
 pub(crate) enum Guest {
-    StrategyV0_1(v0_1::Strategy),
-    GateV0_1(v0_1::Gate),
+    Strategy(Box<dyn StrategyGuest>),
+    Gate(Box<dyn GateGuest>),
 }
 
 /// A plugin that can be called.
@@ -57,6 +57,8 @@ impl Plugin {
         contract: String,
         limits: &CallLimits,
     ) -> Result<Self, NotReady> {
+        let version = Version::of(&contract)
+            .ok_or_else(|| NotReady::Unusable(format!("there is no contract {contract}")))?;
         let (runtime, component) =
             component(runtimes, store, digest, bytes).map_err(NotReady::Unusable)?;
         let granted = match kind {
@@ -65,9 +67,9 @@ impl Plugin {
         };
         let linked = wasi::linked(granted, &component).and_then(|linker| match kind {
             PluginKind::Strategy => {
-                v0_1::Strategy::link(&linker, &component).map(Guest::StrategyV0_1)
+                contract::strategy(version, &linker, &component).map(Guest::Strategy)
             }
-            PluginKind::Gate => v0_1::Gate::link(&linker, &component).map(Guest::GateV0_1),
+            PluginKind::Gate => contract::gate(version, &linker, &component).map(Guest::Gate),
         });
         let guest = linked.map_err(|error| {
             NotReady::Unusable(clean(&format!(
@@ -80,8 +82,8 @@ impl Plugin {
             limits,
             Given::nothing(digest),
             |store| match &guest {
-                Guest::StrategyV0_1(strategy) => strategy.describe(store),
-                Guest::GateV0_1(gate) => gate.describe(store),
+                Guest::Strategy(strategy) => strategy.describe(store),
+                Guest::Gate(gate) => gate.describe(store),
             },
         );
         let about: About = flatten(ran).map_err(NotReady::NoDescription)?;
@@ -120,8 +122,8 @@ impl Plugin {
             limits,
             Given::nothing(&self.loaded.digest),
             |store| match &self.guest {
-                Guest::StrategyV0_1(strategy) => strategy.validate_config(store, config),
-                Guest::GateV0_1(gate) => gate.validate_config(store, config),
+                Guest::Strategy(strategy) => strategy.validate_config(store, config),
+                Guest::Gate(gate) => gate.validate_config(store, config),
             },
         ))
     }
@@ -161,19 +163,19 @@ impl Plugin {
         store: &mut Store<CallData>,
         question: &Question,
         config: &str,
-    ) -> v0_1::Answered<Answer> {
+    ) -> Answered<Answer> {
         Ok(match (&self.guest, question) {
-            (Guest::StrategyV0_1(strategy), Question::Outline { site, release }) => strategy
+            (Guest::Strategy(strategy), Question::Outline { site, release }) => strategy
                 .outline(store, site, release, config)?
                 .map(Answer::Outline),
-            (Guest::StrategyV0_1(strategy), Question::Decide { view, state }) => strategy
+            (Guest::Strategy(strategy), Question::Decide { view, state }) => strategy
                 .decide(store, view, config, state)?
                 .map(Answer::Decide),
-            (Guest::GateV0_1(gate), Question::Evaluate { call, state, .. }) => gate
+            (Guest::Gate(gate), Question::Evaluate { call, state, .. }) => gate
                 .evaluate(store, call, config, state)?
                 .map(Answer::Evaluate),
-            (Guest::StrategyV0_1(_), Question::Evaluate { .. })
-            | (Guest::GateV0_1(_), Question::Outline { .. } | Question::Decide { .. }) => {
+            (Guest::Strategy(_), Question::Evaluate { .. })
+            | (Guest::Gate(_), Question::Outline { .. } | Question::Decide { .. }) => {
                 Err(Unavailable::NotLoaded {
                     message: "the question is for the other kind of plugin".into(),
                 })
@@ -182,10 +184,10 @@ impl Plugin {
     }
 
     /// The strategy in it, for benchmarks.
-    pub(crate) fn strategy(&self) -> Option<(&Engine, &v0_1::Strategy)> {
+    pub(crate) fn strategy(&self) -> Option<(&Engine, &dyn StrategyGuest)> {
         match &self.guest {
-            Guest::StrategyV0_1(strategy) => Some((&self.engine, strategy)),
-            Guest::GateV0_1(_) => None,
+            Guest::Strategy(strategy) => Some((&self.engine, &**strategy)),
+            Guest::Gate(_) => None,
         }
     }
 }

@@ -103,7 +103,7 @@ impl Inert {
         Self {
             seed: Sha256::digest(component.text().as_str().as_bytes()).into(),
             drawn: 0,
-            now: u64::try_from(at.0).unwrap_or(0).saturating_mul(1_000_000),
+            now: at.0.saturating_mul(1_000_000),
             waits: BTreeMap::new(),
             next_wait: 0,
         }

@@ -33,8 +33,8 @@ pub mod gate {
         default_bindings_module: "::wavegate_sdk::bindings::gate",
         additional_derives: [PartialEq],
         with: {
-            "wavegate:plugin/types@0.1.0": crate::bindings::strategy::wavegate::plugin::types,
-            "wavegate:plugin/log@0.1.0": crate::bindings::strategy::wavegate::plugin::log,
+            "wavegate:plugin/types@0.2.0": crate::bindings::strategy::wavegate::plugin::types,
+            "wavegate:plugin/log@0.2.0": crate::bindings::strategy::wavegate::plugin::log,
         },
         generate_all,
     });

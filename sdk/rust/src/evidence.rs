@@ -1,6 +1,9 @@
 //! Evidence, asked for by slot.
 
-use crate::{Failure, ProbeSummary, Response, Series};
+use crate::{
+    Answer, Failure, GetQuestion, InstantQuestion, ProbeSummary, Question, RangeQuestion, Response,
+    Series, SummaryQuestion,
+};
 
 /// Which nodes of a cluster are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +66,12 @@ pub trait Evidence {
     /// HTTP GET to a path below an address that the host holds.
     fn get(&self, slot: &str, path: &str) -> Result<Response, Failure>;
 
+    /// Gets several paths, in one round of evidence. The answers are in the order of the paths.
+    fn gets(&self, slot: &str, paths: &[String]) -> Result<Vec<Response>, Failure> {
+        let answers = paths.iter().map(|path| self.get(slot, path));
+        all_asked(answers)
+    }
+
     /// Sums up the nodes of a cohort of a cluster over the last `window_ms`.
     fn summary(
         &self,
@@ -85,6 +94,87 @@ pub trait Evidence {
             .iter()
             .map(|cluster| self.summary(slot, cluster, cohort, window_ms));
         all_asked(answers)
+    }
+
+    /// Asks questions of every kind, over any slots, in one round of evidence. The answers are in
+    /// the order of the questions; make these with [`ask`].
+    fn ask(&self, questions: &[Question]) -> Result<Vec<Answer>, Failure> {
+        let answers = questions.iter().map(|question| match question {
+            Question::Instant(asked) => self.instant(&asked.slot, &asked.query).map(Answer::Series),
+            Question::Range(asked) => self
+                .range(&asked.slot, &asked.query, asked.window_ms, asked.step_ms)
+                .map(Answer::Series),
+            Question::Get(asked) => self.get(&asked.slot, &asked.path).map(Answer::Response),
+            Question::Summary(asked) => {
+                let cohort = match asked.cohort.as_str() {
+                    "baseline" => Cohort::Baseline,
+                    _ => Cohort::New,
+                };
+                self.summary(&asked.slot, &asked.cluster, cohort, asked.window_ms)
+                    .map(Answer::Summary)
+            }
+        });
+        all_asked(answers)
+    }
+}
+
+/// Questions for [`Evidence::ask`].
+///
+/// ```
+/// use wavegate_sdk::harness::Recorded;
+/// use wavegate_sdk::{Answer, Evidence, ask, failure};
+///
+/// let evidence = Recorded::new()
+///     .instant("metrics", "up", Ok(Vec::new()))
+///     .get("web", "/version", Err(failure("gone", "nobody answers")));
+/// let up = ask::instant("metrics", "up");
+/// assert_eq!(evidence.ask(&[up.clone()]), Ok(vec![Answer::Series(Vec::new())]));
+/// // Both were asked by then; the first failure is the answer.
+/// assert!(evidence.ask(&[up, ask::get("web", "/version")]).is_err());
+/// assert_eq!(evidence.asked().len(), 3);
+/// ```
+pub mod ask {
+    use super::{Cohort, GetQuestion, InstantQuestion, Question, RangeQuestion, SummaryQuestion};
+
+    /// As [`Evidence::instant`](super::Evidence::instant).
+    pub fn instant(slot: &str, query: impl Into<String>) -> Question {
+        Question::Instant(InstantQuestion {
+            slot: slot.to_owned(),
+            query: query.into(),
+        })
+    }
+
+    /// As [`Evidence::range`](super::Evidence::range).
+    pub fn range(slot: &str, query: impl Into<String>, window_ms: u32, step_ms: u32) -> Question {
+        Question::Range(RangeQuestion {
+            slot: slot.to_owned(),
+            query: query.into(),
+            window_ms,
+            step_ms,
+        })
+    }
+
+    /// As [`Evidence::get`](super::Evidence::get).
+    pub fn get(slot: &str, path: impl Into<String>) -> Question {
+        Question::Get(GetQuestion {
+            slot: slot.to_owned(),
+            path: path.into(),
+        })
+    }
+
+    /// As [`Evidence::summary`](super::Evidence::summary).
+    pub fn summary(
+        slot: &str,
+        cluster: impl Into<String>,
+        cohort: Cohort,
+        window_ms: u32,
+    ) -> Question {
+        Question::Summary(SummaryQuestion {
+            slot: slot.to_owned(),
+            cluster: cluster.into(),
+            cohort: cohort.as_str().to_owned(),
+            window_ms,
+        })
     }
 }
 
@@ -130,6 +220,14 @@ impl Evidence for HostEvidence {
 
     fn get(&self, slot: &str, path: &str) -> Result<Response, Failure> {
         crate::bindings::gate::wavegate::plugin::http::get(slot, path)
+    }
+
+    fn gets(&self, slot: &str, paths: &[String]) -> Result<Vec<Response>, Failure> {
+        crate::bindings::gate::wavegate::plugin::http::gets(slot, paths)
+    }
+
+    fn ask(&self, questions: &[Question]) -> Result<Vec<Answer>, Failure> {
+        crate::bindings::gate::wavegate::plugin::evidence::ask(questions)
     }
 
     fn summary(

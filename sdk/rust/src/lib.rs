@@ -76,7 +76,7 @@ pub mod shares;
 mod strategy;
 pub mod units;
 
-pub use evidence::{Cohort, Evidence};
+pub use evidence::{Cohort, Evidence, ask};
 pub use finding::{Finding, cluster_verdict};
 pub use gate::{Evaluation, Gate, PHASES, worst};
 pub use strategy::{Outcome, Strategy};
@@ -101,6 +101,10 @@ pub use bindings::strategy::wavegate::plugin::types::{
 /// What the host hands a gate, and what it gets back.
 pub use bindings::gate::exports::wavegate::plugin::gate::{
     ClusterVerdict, GateAbout, GateCall, GateCluster, Measurement, Slot, Subject,
+};
+/// Evidence of every kind at once: questions and answers of [`Evidence::ask`].
+pub use bindings::gate::wavegate::plugin::evidence::{
+    Answer, GetQuestion, InstantQuestion, Question, RangeQuestion, SummaryQuestion,
 };
 /// Evidence: an answer of a slot of kind `http`.
 pub use bindings::gate::wavegate::plugin::http::Response;

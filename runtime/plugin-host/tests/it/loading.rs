@@ -59,7 +59,7 @@ fn a_plugin_for_something_else_is_refused_with_the_reason() {
     let version = rejected("wrong-version", PluginKind::Strategy);
     assert_eq!(
         version.to_string(),
-        "plugin wrong-version.wasm was built for contract 0.9.0; this host speaks 0.1.x"
+        "plugin wrong-version.wasm was built for contract 0.9.0; this host speaks 0.1.x and 0.2.x"
     );
     let import = rejected("undeclared-import", PluginKind::Strategy);
     assert_eq!(

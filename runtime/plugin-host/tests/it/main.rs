@@ -3,6 +3,7 @@
 mod ask;
 mod bad;
 mod components;
+mod contract;
 mod evidence;
 #[path = "../../../../tests/src/guests.rs"]
 #[expect(unreachable_pub, reason = "it is public where it belongs to a library")]
