@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use wavegate_model::plugin::{
     ClusterView, GateCall, GateCluster, GateView, Phase, Position, ReleaseId, SiteView, Subject,
 };
-use wavegate_model::{ClusterName, ConsultationId, DurationMs, SiteName, Timestamp};
+use wavegate_model::{ClusterName, ConsultationId, DurationMs, SiteName, Split, Timestamp};
 
 /// Untouched clusters that a gate gets to see. Comparing with more adds little, and a call must
 /// not grow with the fleet.
@@ -30,13 +30,14 @@ pub fn to_strategy(
     let site = state.site(name);
     let active = state.active_in(site.wave, now);
     let clusters = moving::known(state, site).unwrap_or_default();
+    let split = moving::seen_split(&clusters);
     let limit = state.spec.policy.time_limits.cluster;
     let view = SiteView {
         now,
         site: name.clone(),
         clusters: clusters
             .iter()
-            .map(|known| cluster_view(state, site, known))
+            .map(|known| cluster_view(state, &split, known))
             .collect(),
         splits_traffic: state.spec.capabilities.splits_traffic,
         release: release(state),
@@ -56,7 +57,7 @@ pub fn to_strategy(
     }
 }
 
-fn cluster_view(state: &State, site: &SiteState, known: &Known<'_>) -> ClusterView {
+fn cluster_view(state: &State, split: &Split, known: &Known<'_>) -> ClusterView {
     let (new, baseline) = (known.new_nodes(), known.baseline_nodes());
     let limits = known.limits(&state.spec, Direction::Forward);
     let same = known.baseline == known.release;
@@ -71,11 +72,11 @@ fn cluster_view(state: &State, site: &SiteState, known: &Known<'_>) -> ClusterVi
         baseline_unready: baseline.unready,
         other: known.other_nodes(),
         failed: new.failed + baseline.failed,
-        new_permille: site.split.of(known.name, known.release).0,
+        new_permille: split.of(known.name, known.release).0,
         baseline_permille: if same {
             0
         } else {
-            site.split.of(known.name, known.baseline).0
+            split.of(known.name, known.baseline).0
         },
         batch_max: limits.batch,
         unavailable_max: limits.unavailable,

@@ -53,6 +53,10 @@ fn sites(state: &mut State) {
     let rows = core::mem::take(&mut state.clusters).into_rows();
     let mut clusters: BTreeMap<ClusterName, ClusterState> = rows.into_iter().collect();
     clusters.retain(|name, _| state.members.get(name) != Some(&MemberOutcome::Left));
+    // One that was let go may outlast its site.
+    clusters
+        .values_mut()
+        .for_each(|cluster| cluster.site = None);
     let mut sites = Vec::new();
     let mut number = 0;
     for (wave, planned) in plan.waves.iter().enumerate() {

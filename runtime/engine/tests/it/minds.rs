@@ -31,16 +31,37 @@ impl Strategy {
         state: &PluginState,
         rng: &mut Rng,
     ) -> Result<Outcome, Unavailable> {
-        let step = state.0.first().copied().unwrap_or(0);
+        let (step, totals) = state.0.split_first().unwrap_or((&0, &[]));
+        let step = *step;
+        let memory = |mut outcome: Outcome| {
+            let now = || {
+                view.clusters
+                    .iter()
+                    .map(|c| u8::try_from(c.desired).unwrap())
+            };
+            let tail: Vec<u8> = if totals.is_empty() {
+                now().collect()
+            } else {
+                totals.to_vec()
+            };
+            outcome.state.0.extend(tail);
+            Ok(outcome)
+        };
         match self {
-            Self::OneAtATime => Ok(staged(&[1000], view, step)),
-            Self::Staged(stages) => Ok(staged(stages, view, step)),
+            Self::OneAtATime => memory(staged(&[1000], view, step, totals)),
+            Self::Staged(stages) => memory(staged(stages, view, step, totals)),
             Self::Switch => Ok(switch(view, state)),
-            Self::UpDownUp => Ok(up_down_up(view, step)),
+            Self::UpDownUp => memory(up_down_up(view, step, totals)),
             Self::Hostile => hostile(view, rng),
-            Self::Restless => Ok(restless(view, step)),
+            Self::Restless => memory(restless(view, step, totals)),
         }
     }
+}
+
+/// Whether totals are what they were at the first call.
+fn as_at_first(view: &SiteView, totals: &[u8]) -> bool {
+    let now = view.clusters.iter().map(|c| c.desired);
+    totals.is_empty() || now.eq(totals.iter().map(|n| u32::from(*n)))
 }
 
 fn outcome(proposal: Proposal, stage: &str, state: Vec<u8>) -> Outcome {
@@ -52,8 +73,33 @@ fn outcome(proposal: Proposal, stage: &str, state: Vec<u8>) -> Outcome {
     }
 }
 
-/// Part of the nodes and of the traffic of every cluster.
-fn part(view: &SiteView, permille: u32) -> Proposal {
+/// Part of the nodes and of the traffic of every cluster. Once totals have changed traffic follows
+/// the nodes: a cluster that kept its share could be asked for more than fewer nodes carry.
+fn part(view: &SiteView, permille: u32, totals: &[u8]) -> Proposal {
+    let mut goal = kept_apart(view, permille);
+    if view.splits_traffic && !as_at_first(view, totals) {
+        by_nodes(&mut goal);
+    }
+    Proposal::Go(goal)
+}
+
+fn by_nodes(goal: &mut Goal) {
+    let mut nodes: u32 = goal.clusters.iter().map(|c| c.new + c.baseline).sum();
+    let mut rest = 1000;
+    let mut part = |count: u32| {
+        let part = (rest * count).checked_div(nodes).unwrap_or(0);
+        rest -= part;
+        nodes -= count;
+        Permille(part)
+    };
+    for cluster in &mut goal.clusters {
+        cluster.new_share = part(cluster.new);
+        cluster.baseline_share = part(cluster.baseline);
+    }
+}
+
+/// Each cluster keeps the traffic that it has.
+fn kept_apart(view: &SiteView, permille: u32) -> Goal {
     let goal = |cluster: &ClusterView| {
         let traffic = cluster.new_permille + cluster.baseline_permille;
         let new = (cluster.desired * permille).div_ceil(1000);
@@ -80,9 +126,9 @@ fn part(view: &SiteView, permille: u32) -> Proposal {
             baseline_share: Permille(rest),
         }
     };
-    Proposal::Go(Goal {
+    Goal {
         clusters: view.clusters.iter().map(goal).collect(),
-    })
+    }
 }
 
 fn all_new(view: &SiteView) -> bool {
@@ -92,7 +138,7 @@ fn all_new(view: &SiteView) -> bool {
         .all(|c| c.new_ready >= c.desired && c.baseline_permille == 0 && only_new(c))
 }
 
-fn staged(stages: &[u32], view: &SiteView, step: u8) -> Outcome {
+fn staged(stages: &[u32], view: &SiteView, step: u8, totals: &[u8]) -> Outcome {
     // Even steps go to a stage, odd ones wait for its gates.
     let index = usize::from(step / 2);
     let name = |index: usize| format!("{}%", stages[index.min(stages.len() - 1)] / 10);
@@ -101,16 +147,20 @@ fn staged(stages: &[u32], view: &SiteView, step: u8) -> Outcome {
         return if all_new(view) {
             outcome(Proposal::Done, &name(index), vec![step])
         } else {
-            outcome(part(view, last), &name(index), vec![step])
+            outcome(part(view, last, totals), &name(index), vec![step])
         };
     }
     if step.is_multiple_of(2) {
-        outcome(part(view, stages[index]), &name(index), vec![step + 1])
+        outcome(
+            part(view, stages[index], totals),
+            &name(index),
+            vec![step + 1],
+        )
     } else if view.completed == Completed::Goal {
         let gates = view.gates.iter().map(|gate| gate.name.clone()).collect();
         outcome(Proposal::WaitGates(gates), &name(index), vec![step + 1])
     } else {
-        outcome(part(view, stages[index]), &name(index), vec![step])
+        outcome(part(view, stages[index], totals), &name(index), vec![step])
     }
 }
 
@@ -165,19 +215,23 @@ fn switch(view: &SiteView, state: &PluginState) -> Outcome {
     }
 }
 
-fn up_down_up(view: &SiteView, step: u8) -> Outcome {
+fn up_down_up(view: &SiteView, step: u8, totals: &[u8]) -> Outcome {
     match step {
-        0 => outcome(part(view, 500), "up", vec![1]),
-        1 => outcome(part(view, 0), "down", vec![2]),
-        2 => outcome(part(view, 1000), "up again", vec![3]),
+        0 => outcome(part(view, 500, totals), "up", vec![1]),
+        1 => outcome(part(view, 0, totals), "down", vec![2]),
+        2 => outcome(part(view, 1000, totals), "up again", vec![3]),
         _ if all_new(view) => outcome(Proposal::Done, "up again", vec![3]),
-        _ => outcome(part(view, 1000), "up again", vec![3]),
+        _ => outcome(part(view, 1000, totals), "up again", vec![3]),
     }
 }
 
-fn restless(view: &SiteView, step: u8) -> Outcome {
+fn restless(view: &SiteView, step: u8, totals: &[u8]) -> Outcome {
     let permille = if step == 0 { 500 } else { 0 };
-    outcome(part(view, permille), "to and fro", vec![1 - step.min(1)])
+    outcome(
+        part(view, permille, totals),
+        "to and fro",
+        vec![1 - step.min(1)],
+    )
 }
 
 fn hostile(view: &SiteView, rng: &mut Rng) -> Result<Outcome, Unavailable> {
@@ -192,8 +246,8 @@ fn hostile(view: &SiteView, rng: &mut Rng) -> Result<Outcome, Unavailable> {
         clusters: view.clusters.iter().map(&mut nonsense).collect(),
     };
     let proposal = match rng.below(14) {
-        0..3 => part(view, rng.small(1001)),
-        3..6 => part(view, 1000),
+        0..3 => part(view, rng.small(1001), &[]),
+        3..6 => part(view, 1000, &[]),
         6 => {
             if let Some(first) = goal.clusters.first_mut() {
                 first.new_share = Permille(1000);
