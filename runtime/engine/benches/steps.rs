@@ -2,7 +2,9 @@
 //!
 //! `cargo bench -p wavegate-engine`. Whole rollouts over 100 and over 10,000 clusters of two
 //! nodes each, in a world that answers at once; with and without the auditor in turns, medians of
-//! five rounds. A step takes one input; facts are not written anywhere. Only what the engine and
+//! five rounds. Both fleets have the same policy, ten sites in flight; the large one also goes with
+//! a tenth of it in flight, which shows what it costs that the state of a thousand sites does not
+//! fit the caches next to a core. A step takes one input; facts are not written anywhere. Only what the engine and
 //! the auditor do is timed, not the world that they are shown.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -38,36 +40,45 @@ const ROUNDS: usize = 5;
 const TARGET: f64 = 1.5;
 const SMALL: usize = 100;
 const LARGE: usize = 10_000;
+/// Sites in flight.
+const FEW: u32 = 10;
+const MANY: u32 = 1000;
 
 fn main() {
     // `cargo test --benches` starts this with no `--bench`: then there is nothing to do.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let mut fleets = [Fleet::new(SMALL), Fleet::new(LARGE)];
+    let mut fleets = [
+        Fleet::new(SMALL, FEW),
+        Fleet::new(LARGE, FEW),
+        Fleet::new(LARGE, MANY),
+    ];
     for _ in 0..ROUNDS {
         for fleet in &mut fleets {
             fleet.round();
         }
     }
-    let [small, large] = fleets;
-    let ratios = [
-        ("steps", small.plain(), large.plain()),
-        ("audited steps", small.audited(), large.audited()),
-    ];
-    for (what, of_small, of_large) in ratios {
-        figure(
-            &format!("{what}, {SMALL} clusters over {LARGE}"),
-            of_small / of_large,
-            "times",
-            &format!("at most {TARGET}"),
-        );
-    }
+    let [small, large, wide] = fleets;
+    let ratios = |small: f64, large: f64, wide: f64, what: &str| {
+        let name = format!("{what}, {SMALL} clusters over {LARGE}");
+        figure(&name, small / large, "times", &format!("at most {TARGET}"));
+        let name = format!("{name} with {MANY} in flight");
+        figure(&name, small / wide, "times", "");
+    };
+    ratios(small.plain(), large.plain(), wide.plain(), "steps");
+    ratios(
+        small.audited(),
+        large.audited(),
+        wide.audited(),
+        "audited steps",
+    );
 }
 
 /// A fleet and what was measured of it.
 struct Fleet {
     clusters: usize,
+    in_flight: u32,
     scenario: Scenario,
     /// Steps per second, a value for each round.
     without: Vec<f64>,
@@ -76,10 +87,11 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(clusters: usize) -> Self {
+    fn new(clusters: usize, in_flight: u32) -> Self {
         Self {
             clusters,
-            scenario: rollout(clusters),
+            in_flight,
+            scenario: rollout(clusters, in_flight),
             without: Vec::new(),
             with: Vec::new(),
         }
@@ -93,27 +105,31 @@ impl Fleet {
         }
     }
 
+    fn name(&self) -> String {
+        let Self {
+            clusters,
+            in_flight,
+            ..
+        } = self;
+        format!("{clusters} clusters, {in_flight} in flight")
+    }
+
     fn plain(&self) -> f64 {
         let plain = median(self.without.clone());
-        figure(
-            &format!("steps, {} clusters", self.clusters),
-            plain,
-            "per second",
-            "",
-        );
+        figure(&format!("steps, {}", self.name()), plain, "per second", "");
         plain
     }
 
     fn audited(&self) -> f64 {
         let (plain, audited) = (median(self.without.clone()), median(self.with.clone()));
         figure(
-            &format!("audited steps, {} clusters", self.clusters),
+            &format!("audited steps, {}", self.name()),
             audited,
             "per second",
             "",
         );
         figure(
-            &format!("cost of the auditor, {} clusters", self.clusters),
+            &format!("cost of the auditor, {}", self.name()),
             plain / audited,
             "times",
             &format!("at most {TARGET}"),
@@ -138,15 +154,15 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Sites of one cluster, ten of a hundred in flight, a gate after each batch.
-fn rollout(clusters: usize) -> Scenario {
+/// Sites of one cluster, a gate after each batch.
+fn rollout(clusters: usize, in_flight: u32) -> Scenario {
     let mut scenario = Scenario {
         waves: vec![WaveDef {
             name: "all".to_string(),
             sites: (0..clusters)
                 .map(|n| single(&format!("c{n:05}"), 2))
                 .collect(),
-            parallel: u32::try_from(clusters / 10).expect("small"),
+            parallel: in_flight,
             site_soak: DurationMs::ZERO,
             soak: DurationMs::ZERO,
             approval: None,
