@@ -200,7 +200,8 @@ fn waiting(
 }
 
 /// Gates that watch a site without being waited for: continuous ones from its first command to
-/// the end of the rollout, and soak gates while it or its wave soaks. Gives those that are to be
+/// the end of the rollout, and soak gates while it or its wave soaks. One that ran the release
+/// before needs no command, and is watched while it soaks. Gives those that are to be
 /// asked now, and when the next one is due.
 pub fn background(
     state: &State,
@@ -208,11 +209,12 @@ pub fn background(
     site: &SiteState,
     now: Timestamp,
 ) -> (Vec<Fact>, Option<Timestamp>) {
-    if !goes_on(site) || !site.touched || !matches!(state.phase, RolloutPhase::Running) {
+    let soaks = soaks(state, site);
+    let watched = goes_on(site) && (site.touched || soaks);
+    if !watched || !matches!(state.phase, RolloutPhase::Running) {
         return (Vec::new(), None);
     }
     let mut asking = Asking::new(state, now);
-    let soaks = soaks(state, site);
     for gate in &state.spec.policy.gates {
         for phase in [Phase::Soak, Phase::Continuous] {
             let asked = gate.phases.contains(&phase) && (phase != Phase::Soak || soaks);

@@ -172,20 +172,20 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
             || site.intended_split.as_ref().is_some_and(gets)
     };
     let next_of = |known: &Known<'_>, goal: &ClusterGoal| {
+        // One that ran the release when the rollout started has nothing to change but its number.
+        let (new_goal, baseline_goal) = match known.baseline == known.release {
+            true => (goal.new + goal.baseline, 0),
+            false => (goal.new, goal.baseline),
+        };
         let nodes = Nodes {
             desired: known.seen.desired,
             new: known.new_nodes(),
             baseline: known.baseline_nodes(),
-            new_goal: goal.new,
-            baseline_goal: goal.baseline,
+            new_goal,
+            baseline_goal,
             serving: serving(known),
         };
-        // A cluster that already ran the release when the rollout started has nothing to move.
-        if known.baseline == known.release {
-            Move::Reached
-        } else {
-            batch::next_move(&nodes, known.limits(spec, direction))
-        }
+        batch::next_move(&nodes, known.limits(spec, direction))
     };
     let moves: Vec<Move> = pairs
         .iter()

@@ -234,6 +234,12 @@ fn scenario(rng: &mut Rng, strategies: &[Strategy]) -> Scenario {
             scenario.remainder.insert(name.as_str().into(), left);
         }
     }
+    let names: Vec<String> = scenario.clusters().map(|def| def.name.clone()).collect();
+    for name in names {
+        if rng.percent(10) {
+            scenario.updated.insert(name.as_str().into());
+        }
+    }
     scenario.batch.size = amount(rng, 4);
     scenario.batch.max_unavailable = amount(rng, 2);
     scenario.batch.max_surge = amount(rng, 2);

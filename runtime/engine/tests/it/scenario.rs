@@ -93,6 +93,8 @@ pub(crate) struct Scenario {
     pub(crate) remainder: BTreeMap<ClusterName, u32>,
     /// Clusters without a node, whose driver knows what they ran last.
     pub(crate) scaled_to_zero: BTreeSet<ClusterName>,
+    /// They run the release before anything is done.
+    pub(crate) updated: BTreeSet<ClusterName>,
     /// The same for single waves.
     pub(crate) wave_closed: Vec<(String, DurationMs, Option<DurationMs>)>,
     pub(crate) mess: Mess,
@@ -167,6 +169,7 @@ impl Default for Scenario {
             wave_closed: Vec::new(),
             remainder: BTreeMap::new(),
             scaled_to_zero: BTreeSet::new(),
+            updated: BTreeSet::new(),
             mess: Mess::default(),
         }
     }

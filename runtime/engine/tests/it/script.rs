@@ -130,6 +130,9 @@ fn scene(scenario: &mut Scenario, line: &Line<'_>) {
         "scaled-to-zero" => {
             scenario.scaled_to_zero.insert(line.words[1].into());
         }
+        "updated" => {
+            scenario.updated.insert(line.words[1].into());
+        }
         "wave-closed" => {
             let from = line.time("from").unwrap_or(DurationMs::ZERO);
             let wave = line.words[1].to_string();

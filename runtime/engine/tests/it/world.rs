@@ -664,9 +664,14 @@ fn fresh(scenario: &Scenario, def: &scenario::ClusterDef) -> (ClusterName, Clust
         def.nodes
     };
     let left = scenario.remainder.get(&name).copied().unwrap_or_default();
-    let share = (scenario::digest(1), Permille(def.share));
+    let runs = if scenario.updated.contains(&name) {
+        2
+    } else {
+        1
+    };
+    let share = (scenario::digest(runs), Permille(def.share));
     let cluster = Cluster {
-        nodes: [nodes(1, serving), nodes(3, left)].concat(),
+        nodes: [nodes(runs, serving), nodes(3, left)].concat(),
         desired: def.nodes,
         reachable: true,
         answered: START,
