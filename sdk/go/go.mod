@@ -1,0 +1,3 @@
+module wavegate.dev/sdk
+
+go 1.24
