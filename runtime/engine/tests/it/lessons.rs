@@ -3,7 +3,7 @@
 //! change that brings the bug back: without its guard, the test fails.
 
 use crate::minds::GateMind;
-use crate::scenario::{digest, new_release};
+use crate::scenario::{digest, new_release, single};
 use crate::script::world;
 use crate::world::{InFlight, World};
 use std::collections::BTreeSet;
@@ -175,7 +175,59 @@ fn a_check_before_the_start_is_made_once_when_it_passes() {
     assert_eq!(count(&world, before), 1);
 }
 
+#[test]
+fn a_retry_asks_the_gate_again() {
+    let mut world =
+        world("wave all sites=a:3\ngate g pass phases=after-batch interval=5s\nfailure then=hold");
+    set_gate(&mut world, failing());
+    let failed = |world: &World| phase(world, "a") == SitePhase::Failed;
+    until(&mut world, "it fails", failed);
+    let mut asked = count(&world, is_gate_question);
+    // What failed is not asked about by itself, nor does a retry believe what was said before.
+    set_gate(&mut world, GateMind::Pass);
+    pass(&mut world, HOUR);
+    assert_eq!(count(&world, is_gate_question), asked);
+    set_gate(&mut world, failing());
+    world.request(Verb::Retry(Some("a".into())));
+    assert_eq!(phase(&world, "a"), SitePhase::Updating);
+    until(&mut world, "it fails again", failed);
+    assert_eq!(count(&world, is_gate_question), asked + 1);
+    assert_eq!(serving(&world, "a").0, 1, "nothing was added meanwhile");
+    asked += 1;
+    set_gate(&mut world, GateMind::Pass);
+    world.request(Verb::Retry(Some("a".into())));
+    until(&mut world, "the end", World::finished);
+    assert_eq!(end(&world), Some(End::Done));
+    assert_eq!(count(&world, is_gate_question), asked + 3, "once a batch");
+}
+
 // --- evidence and observations
+
+#[test]
+fn a_new_revision_in_the_middle_is_not_promoted_on_old_evidence() {
+    let mut world = world(
+        "wave all sites=a:2,b:2 site-soak=60s\n\
+         gate g pass phases=after-batch,soak interval=5s",
+    );
+    until(&mut world, "half of its soak", |world| {
+        let soak = &world.engine.state().site(&"a".into()).soak;
+        soak.values().any(|it| it.covered >= DurationMs::secs(30))
+    });
+    world.request(Verb::Supersede { by: "newer".into() });
+    let (told, asked) = (world.facts.len(), count(&world, is_gate_question));
+    until(&mut world, "the end", World::finished);
+    assert_eq!(end(&world), Some(End::Replaced));
+    assert_eq!(serving(&world, "a"), (0, 2), "the newer finds one release");
+    assert_eq!(serving(&world, "b"), (0, 2));
+    assert_eq!(count(&world, is_gate_question), asked);
+    let promoted = |(_, fact): &(Timestamp, Fact)| {
+        matches!(
+            fact,
+            Fact::SiteDone { .. } | Fact::GateAnswered { .. } | Fact::SiteStarted { .. }
+        )
+    };
+    assert!(!world.facts[told..].iter().any(promoted));
+}
 
 #[test]
 fn nodes_of_the_previous_release_do_not_count_as_the_new_one() {
@@ -311,6 +363,37 @@ fn an_emergency_rollback_does_not_go_through_the_steps_again() {
 }
 
 #[test]
+fn what_is_done_is_not_degraded_by_what_comes_later() {
+    let mut world = world(
+        "wave all sites=a:4\ngate g pass phases=after-batch,continuous interval=5s\n\
+         limit site after=10m",
+    );
+    until(&mut world, "the end", World::finished);
+    set_gate(&mut world, failing());
+    world.kill_node("a");
+    let mut engine = world.engine.clone();
+    let later = |ms: u64| Timestamp(world.now + ms);
+    let seen = wavegate_model::ClusterObservation {
+        at: later(HOUR),
+        ..world.see(&"a".into())
+    };
+    let damaged = wavegate_engine::Observation::Seen {
+        cluster: "a".into(),
+        seen: seen.into(),
+    };
+    let inputs = [Input::Observation(damaged), Input::Elapsed];
+    for (at, input) in [later(HOUR), later(DAY)].into_iter().zip(&inputs) {
+        let step = engine.step(at, input);
+        assert!(
+            step.facts.is_empty() && step.commands.is_empty(),
+            "an ended rollout has more to say: {:?}",
+            step.facts
+        );
+    }
+    assert_eq!(engine.state().end(), Some(End::Done));
+}
+
+#[test]
 fn every_command_of_a_person_is_in_the_history() {
     let mut world = world("wave all sites=a:4 approval=ask\ngate g pass phases=after-batch");
     pass(&mut world, MINUTE);
@@ -436,6 +519,26 @@ fn a_rollback_of_several_regions_is_not_blocked_by_one() {
     assert_eq!(
         (serving(&world, "a"), serving(&world, "c")),
         ((0, 2), (0, 2))
+    );
+}
+
+#[test]
+fn clusters_that_come_and_go_do_not_end_the_run() {
+    let mut world = world("wave all sites=a:4,b:4,c:4 parallel=2\nadded append");
+    until(&mut world, "two are in the middle", |world| {
+        serving(world, "a").0 == 2 && serving(world, "b").0 == 2
+    });
+    world.change_fleet(&[(single("d", 2), "all")], &["c"]);
+    world.change_fleet(&[], &["b"]);
+    until(&mut world, "the end", World::finished);
+    assert_eq!(end(&world), Some(End::Done));
+    assert_eq!(serving(&world, "a"), (4, 0));
+    assert_eq!(serving(&world, "d"), (2, 0), "it came, and has its turn");
+    assert_eq!(serving(&world, "c"), (0, 4), "it went before its turn");
+    assert_eq!(
+        phase(&world, "b"),
+        SitePhase::Skipped,
+        "and the report has it"
     );
 }
 
