@@ -9,11 +9,15 @@ use anyhow::{Context as _, Result};
 
 use crate::project::Project;
 use crate::report::{Outcome, Report, Skipping};
-use crate::{generated, mutants, plugins, run, tools};
+use crate::{fuzz, generated, mutants, plugins, run, tools};
 
 /// Crates that are also checked alone, so that features which another crate switches on hide
 /// nothing in them.
 const CHECKED_ALONE: &[&str] = &["wavegate-model", "wavegate-engine", "wavegate-ports"];
+
+/// How long each target searches in the slow tier. It starts from what was kept, so that even a
+/// short search goes on where the last one ended.
+const FUZZ_MINUTES: u32 = 2;
 
 /// Which tests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,9 @@ pub(crate) fn all(project: &Project, tier: Tier) -> ExitCode {
     report.step("documentation", || documentation(project));
     if tier == Tier::Slow {
         report.step("mutants", || mutants::run(project, &[]));
+        report.step("fuzzing", || {
+            fuzz::search(project, &[], FUZZ_MINUTES, fuzz::Keep::Aside)
+        });
         report.step("statistics against scipy", || statistics(project));
     } else {
         println!("\nthe slow tier is not part of this run: `cargo xtask test --slow`");
@@ -81,6 +88,18 @@ pub(crate) fn all(project: &Project, tier: Tier) -> ExitCode {
 pub(crate) fn mutants(project: &Project, names: &[String]) -> ExitCode {
     let mut report = Report::new(Skipping::Forbidden);
     report.step("mutants", || mutants::run(project, names));
+    report.finish()
+}
+
+/// Searches with fuzzers and counts those that found nothing.
+pub(crate) fn fuzz(
+    project: &Project,
+    targets: &[String],
+    minutes: u32,
+    keep: fuzz::Keep,
+) -> ExitCode {
+    let mut report = Report::new(Skipping::Forbidden);
+    report.step("fuzzing", || fuzz::search(project, targets, minutes, keep));
     report.finish()
 }
 

@@ -11,6 +11,7 @@
 
 mod bench;
 mod checks;
+mod fuzz;
 mod generated;
 mod mutants;
 mod plugins;
@@ -54,6 +55,17 @@ enum Task {
     Mutants {
         /// Names of files in tests/mutants; all of them when none is named
         names: Vec<String>,
+    },
+    /// Search for inputs that are handled badly, guided by the code that they reach
+    Fuzz {
+        /// Names of programs in tests/fuzz; all of them when none is named
+        targets: Vec<String>,
+        /// How long each of them searches
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
+        /// Put the fewest inputs that reach everything into tests/fuzz/corpus
+        #[arg(long)]
+        keep: bool,
     },
     /// Build the plugins and record what they were built from
     Plugins {
@@ -108,6 +120,18 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             println!("{}", plugins::build_all(mode)?);
         }
         Task::Mutants { names } => return Ok(checks::mutants(&project, &names)),
+        Task::Fuzz {
+            targets,
+            minutes,
+            keep,
+        } => {
+            let keep = if keep {
+                fuzz::Keep::Committed
+            } else {
+                fuzz::Keep::Aside
+            };
+            return Ok(checks::fuzz(&project, &targets, minutes, keep));
+        }
         Task::Bless => {
             generated::write(&project)?;
             checks::bless(&project)?;

@@ -38,6 +38,9 @@ const WEB_SERVER: &str = "nginx";
 /// where rustup cannot add the target.
 const GUEST_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
 
+/// The compiler of the fuzzer's own code, from Debian. Only searches need it.
+const FUZZER_PACKAGE: &str = "g++";
+
 /// Makes sure that everything is there before the first check, so that a missing tool is the
 /// first thing that a run says.
 pub(crate) fn ensure(project: &Project) -> Result<()> {
@@ -125,6 +128,15 @@ pub(crate) fn guest_compiler(project: &Project) -> Result<()> {
         return Ok(());
     }
     debian(project, GUEST_PACKAGES)
+}
+
+/// A compiler that builds the fuzzer.
+pub(crate) fn fuzzer_compiler(project: &Project) -> Result<()> {
+    if on_path("c++") {
+        println!("tools: a C++ compiler is there");
+        return Ok(());
+    }
+    debian(project, &[FUZZER_PACKAGE])
 }
 
 /// Whether the toolchain in use can build guests as it is.

@@ -52,6 +52,36 @@ fn every_bad_document_is_refused_with_its_place_and_nothing_is_written() {
     );
 }
 
+/// A twelfth of what a fuzzer has kept: the checks of `tests/fuzz` see all of it, without the
+/// program around.
+#[test]
+fn what_a_fuzzer_kept_is_accepted_or_refused_with_its_place() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/documents");
+    let entries = std::fs::read_dir(folder).expect("the corpus is there");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<PathBuf> = paths.collect();
+    paths.sort();
+    let fleet = Fleet::empty();
+    let copy = fleet.folder().join("input.yaml");
+    let mut refused = 0;
+    for path in paths.iter().step_by(12) {
+        std::fs::copy(path, &copy).expect("it can be copied");
+        let done = fleet.wavegate(&["validate", "input.yaml"]);
+        match done.code {
+            Some(0) => assert_eq!(done.err.matches("error[").count(), 0, "{}", done.err),
+            // A plugin in a file that is not there is a plugin that cannot be used.
+            Some(2 | 20) => {
+                refused += 1;
+                assert!(done.err.contains("--> input.yaml:"), "{}", done.err);
+                assert!(done.err.contains("nothing was touched"), "{}", done.err);
+                assert_eq!(done.out, "", "{}", path.display());
+            }
+            other => panic!("{} ends with {other:?}: {}", path.display(), done.err),
+        }
+    }
+    assert!(refused > 15, "only {refused} were refused");
+}
+
 #[test]
 fn schemas_are_printed_and_kinds_are_listed() {
     let fleet = Fleet::empty();
