@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 use wavegate_tests::fleet::{Done, Fleet, Running, ports, wait_for};
+use wavegate_tests::stories::side_by_side;
 
 /// Half of a site, then a person.
 const ASKS: &str = "    plugin: {shipped: canary}
@@ -258,4 +259,46 @@ fn totals_that_change_in_the_middle_of_a_site_are_followed() {
         "{}",
         done.out
     );
+}
+
+/// Each in a cluster of its own size: half of the nodes first, both releases side by side, one
+/// node at a time.
+const STRATEGIES: [(&str, &str); 3] = [
+    (
+        "canary",
+        "    plugin: {shipped: canary}\n    config: {stages: [{nodes: 50%, wait: 1s}]}",
+    ),
+    (
+        "blue-green",
+        "    plugin: {shipped: blue-green}
+    config: {traffic: [50%, 100%], wait: 1s, delay: 1s, afterwards: scale-to-zero}",
+    ),
+    ("rolling", "    plugin: {shipped: rolling}"),
+];
+
+#[test]
+fn totals_that_an_autoscaler_changes_are_followed_by_each_strategy() {
+    let name = |(name, _): &(&str, &str)| (*name).to_owned();
+    side_by_side(STRATEGIES.len(), &STRATEGIES, name, |(name, strategy)| {
+        let fleet = Fleet::small(strategy);
+        if *name == "blue-green" {
+            let surge = "maxUnavailable: 1, maxSurge: 4}\n  timeLimits";
+            fleet.replace("policy.yaml", "maxUnavailable: 1}\n  timeLimits", surge);
+        }
+        fleet.up();
+        let mut run = fleet.start(&RUN);
+        run.line("site eu-1: the batch serves");
+        fleet.write("clusters/eu-1/shop/desired", "3\n");
+        run.line("site us-1: the batch serves");
+        fleet.write("clusters/us-1/shop/desired", "1\n");
+        let done = run.end().expect(0);
+        for told in [
+            "eu-1 (wave first): done; 3/3",
+            "us-1 (wave rest): done; 1/1",
+            "ap-1 (wave rest): done; 2/2",
+        ] {
+            assert!(done.out.contains(told), "no `{told}` in\n{}", done.out);
+        }
+        "3 nodes of 2, 1 of 2".to_owned()
+    });
 }
