@@ -1,3 +1,3 @@
 ;; world: strategy
-;; pages: 1700
-;; Wants 106 MiB before it does anything.
+;; pages: 4800
+;; Wants 300 MiB before it does anything.

@@ -258,6 +258,7 @@ fn policy() -> Policy {
             plugin: PluginRef::Shipped("canary".to_owned()),
             config: CONFIG.to_owned(),
             limits: CallLimits::SMALL,
+            class: None,
         },
         gates: Vec::new(),
     }

@@ -14,7 +14,7 @@ use wavegate_driver_local::{Helpers, LocalDriver, Options as LocalOptions};
 use wavegate_engine::Spec;
 use wavegate_journal_sqlite::SqliteJournal;
 use wavegate_model::RolloutId;
-use wavegate_plugin_host::{HostOptions, PluginHost};
+use wavegate_plugin_host::{Compiler, HostOptions, PluginHost};
 use wavegate_ports::driver::Driver;
 use wavegate_ports::journal::{Journal, JournalEntry};
 use wavegate_sources::SourceSet;
@@ -24,6 +24,7 @@ pub(crate) const LOCAL: &str = "local";
 /// Hidden subcommands that helper processes run.
 pub(crate) const SUPERVISOR: &str = "node-supervisor";
 pub(crate) const FRONT_DOOR: &str = "front-door";
+pub(crate) const COMPILER: &str = "compile-plugin";
 
 /// Where a host keeps what it must not lose.
 #[derive(Clone, Debug)]
@@ -202,8 +203,15 @@ impl Host {
 
 /// The plugin host alone, for commands that touch no cluster.
 pub(crate) fn plugin_host(state: &StateDir) -> Result<Arc<PluginHost>> {
-    let mut options = HostOptions::new(state.path().join("plugins"));
+    plugin_host_at(&state.path().join("plugins"))
+}
+
+/// A plugin host with a store of its own.
+pub(crate) fn plugin_host_at(store: &Path) -> Result<Arc<PluginHost>> {
+    let mut options = HostOptions::new(store);
     options.shipped = shipped::components();
+    let program = std::env::current_exe().context("failed to find the program's own file")?;
+    options.compiler = Some(Compiler::new(program, vec![COMPILER.to_owned()]));
     Ok(Arc::new(
         PluginHost::new(options).map_err(|error| Failure::new(Exit::Plugin, error))?,
     ))

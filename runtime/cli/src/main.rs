@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some(host::SUPERVISOR) => return wavegate_driver_local::supervisor_main(arguments),
+        Some(host::COMPILER) => return wavegate_plugin_host::compiler_main(arguments),
         Some(host::FRONT_DOOR) => return wavegate_driver_local::front_door::main(arguments),
         _ => {}
     }

@@ -192,6 +192,8 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
         slots(documents, &resolved, gate, &loaded)?;
         gates.insert(gate.name.clone(), loaded);
     }
+    classed(&mut resolved, &strategy, &gates);
+    let policy = &resolved.policy;
     let windows = wavegate_documents::windows::expand(&policy.windows, SystemClock.now());
     let windows = windows
         .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
@@ -233,6 +235,23 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
     };
     stages_exist(host, documents, &prepared).await?;
     Ok(prepared)
+}
+
+/// What a call may use is decided by the class: the policy's, or else the component's. The policy
+/// has tightened its own class already.
+fn classed(
+    resolved: &mut ResolvedRollout,
+    strategy: &LoadedPlugin,
+    gates: &BTreeMap<GateName, LoadedPlugin>,
+) {
+    let used = &mut resolved.policy.strategy;
+    let class = *used.class.get_or_insert(strategy.class);
+    used.limits = used.limits.tightened(class.limits());
+    for used in &mut resolved.policy.gates {
+        let says = gates.get(&used.name).map(|gate| gate.class);
+        let class = *used.class.get_or_insert(says.unwrap_or_default());
+        used.limits = used.limits.tightened(class.limits());
+    }
 }
 
 /// An approval of a stage that the strategy never goes through would approve nothing, and nobody

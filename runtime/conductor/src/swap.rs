@@ -6,6 +6,7 @@
 use std::path::Path;
 use wavegate_engine::Spec;
 use wavegate_engine::swap::{Component, Part, StateTag, Swap};
+use wavegate_model::limits::ResourceClass;
 use wavegate_model::plugin::{About, PluginKind, Problem};
 use wavegate_model::policy::{GateUse, PluginRef};
 use wavegate_model::{Digest, GateName, SlotName, SourceName, Unavailable};
@@ -43,6 +44,18 @@ pub enum Obstacle {
         plugin: String,
         /// Why.
         why: Unavailable,
+    },
+    /// It needs more than the part was given when the rollout started.
+    #[error(
+        "plugin {plugin} is of class {class}, and the rollout started with class {granted} for this part"
+    )]
+    TooLarge {
+        /// Name of the plugin.
+        plugin: String,
+        /// What it says that it needs.
+        class: ResourceClass,
+        /// What the part has.
+        granted: ResourceClass,
     },
     /// It needs a source that the policy does not bind.
     #[error(
@@ -181,6 +194,15 @@ async fn fits(
     config: &str,
 ) -> Result<(), Obstacle> {
     let plugin = loaded.about.name.clone();
+    let granted = gate.map_or(spec.policy.strategy.class, |gate| gate.class);
+    let granted = granted.unwrap_or_default();
+    if loaded.class > granted {
+        return Err(Obstacle::TooLarge {
+            plugin,
+            class: loaded.class,
+            granted,
+        });
+    }
     match plugins.validate_config(&loaded.digest, config).await {
         Ok(problems) if problems.is_empty() => {}
         Ok(problems) => return Err(Obstacle::Config { plugin, problems }),

@@ -1,6 +1,6 @@
 //! Every default of the documents, each with its reason. A resolved policy says them all.
 
-use wavegate_model::limits::CallLimits;
+use wavegate_model::limits::{CallLimits, ResourceClass};
 use wavegate_model::policy::{
     EndState, GateBudget, Membership, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable,
     OnUnreachable, TimeLimit, WhenBusy,
@@ -80,8 +80,10 @@ pub(crate) const GATE_FRESH_FOR_MIN: DurationMs = DurationMs::secs(10);
 pub(crate) const GATE_MIN_SAMPLES: u32 = 1;
 /// Not knowing is no reason to fail, and never one to go on.
 pub(crate) const GATE_ON_UNAVAILABLE: OnUnavailable = OnUnavailable::Hold;
-/// What the host allows; a policy can only tighten it.
-pub(crate) const CALL_LIMITS: CallLimits = CallLimits::SMALL;
+/// What the class of the plugin has; which that is, its component says.
+pub(crate) const CALL_LIMITS: CallLimits = CallLimits::LARGE;
+/// Whoever names limits without a class means those of the smallest: more needs a word.
+pub(crate) const CLASS: ResourceClass = ResourceClass::Small;
 /// Five seconds for one request: half of the default interval between evaluations.
 pub(crate) const SOURCE_TIMEOUT: DurationMs = DurationMs::secs(5);
 /// A day: gates compare minutes, and a query over more is a query too much for most servers.

@@ -186,6 +186,7 @@ fn rollout(clusters: usize, in_flight: u32) -> Scenario {
         trial: false,
         on_unavailable: OnUnavailable::Hold,
         limits: CallLimits::SMALL,
+        class: None,
     });
     scenario
 }

@@ -131,6 +131,7 @@ mod tests {
             trial: false,
             on_unavailable: OnUnavailable::Hold,
             limits: CallLimits::SMALL,
+            class: None,
         }
     }
 

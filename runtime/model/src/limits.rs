@@ -52,6 +52,25 @@ impl CallLimits {
         log_bytes: 64 << 10,
     };
 
+    /// For interpreters in a few megabytes, and runtimes with a garbage collector (JavaScript,
+    /// TypeScript, Go): five times the work for the same question, and twice the memory, because
+    /// an interpreter and its heap come first.
+    pub const MEDIUM: Self = Self {
+        fuel: 1_000_000_000,
+        time: DurationMs(5000),
+        memory_bytes: 128 << 20,
+        ..Self::SMALL
+    };
+
+    /// For whole language runtimes (Python): they take some 30 MiB and 10 million units of fuel
+    /// before the first line of a plugin runs, and a hundred times more for what it does.
+    pub const LARGE: Self = Self {
+        fuel: 4_000_000_000,
+        time: DurationMs(10_000),
+        memory_bytes: 256 << 20,
+        ..Self::SMALL
+    };
+
     /// The tighter of two in every respect.
     #[must_use]
     pub fn tightened(self, by: Self) -> Self {
@@ -62,6 +81,48 @@ impl CallLimits {
             result_bytes: self.result_bytes.min(by.result_bytes),
             log_bytes: self.log_bytes.min(by.log_bytes),
         }
+    }
+}
+
+/// What a plugin needs, by the language that it was written in. Ordered from less to more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResourceClass {
+    /// Rust, C, and whatever else is compiled to Wasm itself.
+    #[default]
+    Small,
+    /// JavaScript and TypeScript in a small interpreter, and Go.
+    Medium,
+    /// Python, and whatever else brings a whole runtime along.
+    Large,
+}
+
+impl ResourceClass {
+    /// All classes, from less to more.
+    pub const ALL: [Self; 3] = [Self::Small, Self::Medium, Self::Large];
+
+    /// The word for it in documents and manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Medium => "medium",
+            Self::Large => "large",
+        }
+    }
+
+    /// What a call may use, unless a policy says less.
+    pub fn limits(self) -> CallLimits {
+        match self {
+            Self::Small => CallLimits::SMALL,
+            Self::Medium => CallLimits::MEDIUM,
+            Self::Large => CallLimits::LARGE,
+        }
+    }
+}
+
+impl core::fmt::Display for ResourceClass {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

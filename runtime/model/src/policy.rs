@@ -4,7 +4,7 @@ use crate::amount::Amount;
 use crate::approval::{Approvers, StageApproval};
 use crate::fleet::Selector;
 use crate::ids::{GateName, PolicyName, SlotName, SourceName, WaveName};
-use crate::limits::CallLimits;
+use crate::limits::{CallLimits, ResourceClass};
 use crate::plugin::Phase;
 use crate::time::DurationMs;
 use crate::windows::WindowRules;
@@ -246,6 +246,10 @@ pub struct StrategyUse {
     pub config: String,
     /// What a call may use.
     pub limits: CallLimits,
+    /// The class whose limits these tighten: what the policy says, or else, once it is loaded,
+    /// what the component says; none in journals from before there were classes.
+    #[serde(default)]
+    pub class: Option<ResourceClass>,
 }
 
 /// A gate, its configuration and when it is asked.
@@ -281,6 +285,10 @@ pub struct GateUse {
     pub on_unavailable: OnUnavailable,
     /// What a call may use.
     pub limits: CallLimits,
+    /// The class whose limits these tighten: what the policy says, or else, once it is loaded,
+    /// what the component says; none in journals from before there were classes.
+    #[serde(default)]
+    pub class: Option<ResourceClass>,
 }
 
 fn once() -> u32 {

@@ -3,9 +3,10 @@
 
 use crate::call::{self, Given};
 use crate::contract::KeptStrategy;
-use crate::engine::{self, Runtime, Ticker};
+use crate::engine::{self, Ticker};
+use crate::inspect::inspect;
 use crate::journal;
-use crate::plugin::{NotReady, Plugin};
+use crate::plugin::{NotReady, Plugin, Promise, Workshop};
 use crate::store::{CompiledCache, ComponentStore, digest_of};
 use std::path::Path;
 use wasmtime::Store;
@@ -25,24 +26,25 @@ impl Bench {
     /// Compiles a plugin; panics if it cannot.
     #[must_use]
     pub fn new(store: &Path, component: &[u8], kind: PluginKind) -> Self {
-        let runtimes: Vec<Runtime> = engine::runtimes().expect("engines");
-        let store = ComponentStore::open(store, CompiledCache::Off).expect("store");
-        let digest = digest_of(component);
-        let limits = CallLimits::SMALL;
-        let prepared = Plugin::prepare(
-            &runtimes,
-            &store,
-            &digest,
-            component,
+        let workshop = Workshop {
+            runtimes: engine::runtimes().expect("engines"),
+            store: ComponentStore::open(store, CompiledCache::Off).expect("store"),
+            compiler: None,
+            limits: CallLimits::LARGE,
+        };
+        let inspected = inspect("a benchmark", component).expect("a component");
+        let promise = Promise {
             kind,
-            "0.1.0".into(),
-            &limits,
-        );
+            contract: inspected.check("a benchmark", kind).expect("a plugin"),
+            class: inspected.class("a benchmark").expect("a class"),
+        };
+        let prepared = Plugin::prepare(&workshop, &digest_of(component), component, promise);
         let plugin = prepared.unwrap_or_else(|why| match why {
             NotReady::Unusable(detail) => panic!("{detail}"),
             NotReady::NoDescription(why) => panic!("{why}"),
         });
-        let engines: Vec<_> = runtimes
+        let engines: Vec<_> = workshop
+            .runtimes
             .iter()
             .map(|runtime| runtime.engine.clone())
             .collect();
@@ -60,7 +62,7 @@ impl Bench {
         let (engine, strategy) = self.plugin.strategy().expect("a strategy");
         let ran = call::run(
             engine,
-            &CallLimits::SMALL,
+            &CallLimits::LARGE,
             Given::nothing(&self.plugin.loaded.digest),
             |store| strategy.decide(store, view, config, state),
         );
@@ -72,11 +74,11 @@ impl Bench {
         let (engine, strategy) = self.plugin.strategy().expect("a strategy");
         let (store, instance) = self.kept.get_or_insert_with(|| {
             let given = Given::nothing(&self.plugin.loaded.digest);
-            let mut store = call::store(engine, &CallLimits::SMALL, given).expect("a store");
+            let mut store = call::store(engine, &CallLimits::LARGE, given).expect("a store");
             let instance = strategy.keep(&mut store).expect("an instance");
             (store, instance)
         });
-        store.set_fuel(CallLimits::SMALL.fuel).expect("fuel is on");
+        store.set_fuel(CallLimits::LARGE.fuel).expect("fuel is on");
         store.set_epoch_deadline(1_000);
         instance
             .decide(store, view, config, state)
@@ -86,7 +88,7 @@ impl Bench {
 
     /// A call with all its evidence in a new instance, without encoding: its fuel and its memory.
     pub fn answered(&self, question: &Question, config: &str) -> (u64, u64) {
-        let ran = self.plugin.ask(question, config, &CallLimits::SMALL);
+        let ran = self.plugin.ask(question, config, &CallLimits::LARGE);
         assert!(ran.result.is_ok(), "no answer");
         (ran.fuel, ran.memory_bytes)
     }
@@ -99,7 +101,7 @@ impl Bench {
     /// The whole of a call as it is journaled: question and answer encoded, new instance.
     pub fn whole(&self, question: &Question, config: &str) -> (Vec<u8>, Vec<u8>) {
         let input = journal::input(question);
-        let ran = self.plugin.ask(question, config, &CallLimits::SMALL);
+        let ran = self.plugin.ask(question, config, &CallLimits::LARGE);
         let Ok(answer) = ran.result else {
             panic!("no answer")
         };

@@ -3,7 +3,7 @@
 use crate::engine::EPOCH;
 use crate::evidence::EvidenceBook;
 use crate::meter::{HANDLES_MAX, Meter};
-use crate::stop::{Stop, classify};
+use crate::stop::{Stop, classify, frames};
 use crate::text::clean;
 use crate::wasi::Inert;
 use std::time::Instant;
@@ -122,6 +122,8 @@ pub(crate) struct Ran<T> {
     pub(crate) fuel: u64,
     pub(crate) memory_bytes: u64,
     pub(crate) log: Vec<(String, String)>,
+    /// Where the guest was when it ended, if it did not come to its end.
+    pub(crate) frames: Vec<String>,
     pub(crate) micros: u64,
 }
 
@@ -160,17 +162,30 @@ pub(crate) fn store(
     store.limiter(|data| &mut data.meter);
     store.set_fuel(limits.fuel)?;
     store.epoch_deadline_trap();
-    // One more, because the present epoch has begun already.
-    store.set_epoch_deadline(
-        limits
-            .time
-            .0
-            .div_ceil(EPOCH.as_millis() as u64)
-            .saturating_add(1),
-    );
+    store.set_epoch_deadline(epochs(limits));
     store.set_hostcall_fuel(usize::try_from(limits.result_bytes).unwrap_or(usize::MAX));
     store.set_max_component_handles(HANDLES_MAX);
     Ok(store)
+}
+
+/// Gives a store that is kept the limits of a new call, and what that call brings along.
+pub(crate) fn renew(
+    store: &mut Store<CallData>,
+    limits: &CallLimits,
+    given: Given,
+) -> wasmtime::Result<()> {
+    store.set_fuel(limits.fuel)?;
+    store.set_epoch_deadline(epochs(limits));
+    let data = store.data_mut();
+    (data.book, data.inert) = (given.book, given.inert);
+    data.log = GuestLog::new(limits.log_bytes);
+    Ok(())
+}
+
+/// One more than the time has, because the present epoch has begun already.
+fn epochs(limits: &CallLimits) -> u64 {
+    let whole = limits.time.0.div_ceil(EPOCH.as_millis() as u64);
+    whole.saturating_add(1)
 }
 
 /// Runs `guest` in a new store, which is gone afterwards, however it ended.
@@ -187,6 +202,7 @@ pub(crate) fn run<T>(
     };
     let result = guest(&mut store);
     store.data_mut().log.end_lines();
+    let frames = result.as_ref().err().map(frames).unwrap_or_default();
     let result = result.map_err(|error| classify(&error, store.data(), limits));
     // Nothing is left when the fuel ran out, and nothing else can be wrong with reading it.
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
@@ -200,6 +216,7 @@ pub(crate) fn run<T>(
         fuel,
         memory_bytes: data.meter.memory_bytes(),
         log: data.log.finish(),
+        frames,
         micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
     }
 }
@@ -213,6 +230,7 @@ fn not_run<T>(error: &wasmtime::Error) -> Ran<T> {
         fuel: 0,
         memory_bytes: 0,
         log: Vec::new(),
+        frames: Vec::new(),
         micros: 0,
     }
 }

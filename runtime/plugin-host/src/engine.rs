@@ -9,6 +9,7 @@ use wasmtime::{
 };
 
 use crate::call::CallData;
+use crate::compile::engine_key;
 use crate::contract;
 
 /// Version of wasmtime; a test compares it with the lock file.
@@ -67,6 +68,18 @@ pub(crate) fn runtimes() -> wasmtime::Result<Vec<Runtime>> {
     }
     runtimes.push(Runtime::new(Engine::new(&config())?)?);
     Ok(runtimes)
+}
+
+/// An engine whose compiled code one of another process takes, if there is such a one.
+pub(crate) fn like(key: &str) -> Result<Engine, String> {
+    let plain = Engine::new(&config()).map_err(|error| format!("{error:#}"))?;
+    if engine_key(&plain) == key {
+        return Ok(plain);
+    }
+    match pooling() {
+        Ok(engine) if engine_key(&engine) == key => Ok(engine),
+        _ => Err("the process that compiles has another engine".to_owned()),
+    }
 }
 
 fn config() -> Config {

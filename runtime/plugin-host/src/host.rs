@@ -1,12 +1,14 @@
 //! The plugin host: finds, checks, keeps and calls plugins.
 
-use crate::engine::{self, Runtime, Ticker};
+use crate::compile::Compiler;
+use crate::engine::{self, Ticker};
 use crate::inspect::inspect;
 use crate::journal;
-use crate::plugin::{Kept, NotReady, Plugin, kind_for};
+use crate::plugin::{Kept, NotReady, Plugin, Promise, Workshop, kind_for};
 use crate::stop::Stop;
 use crate::store::{COMPONENT_BYTES_MAX, CompiledCache, ComponentStore, digest_of, read_bounded};
 use crate::text::clean;
+use crate::workbench::Workbench;
 use crate::workers::{NotRun, Pool};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -41,10 +43,12 @@ pub struct HostOptions {
     pub workers: usize,
     /// How long a call may wait for a worker.
     pub wait_max: Duration,
-    /// What a call may use at most, whatever its policy says.
+    /// What a call may use at most, whatever its policy says: what the largest class has.
     pub limits: CallLimits,
     /// Whether compiled code is kept on disk.
     pub compiled: CompiledCache,
+    /// Compiles large components in a process of its own; without one they are compiled here.
+    pub compiler: Option<Compiler>,
 }
 
 impl HostOptions {
@@ -58,8 +62,9 @@ impl HostOptions {
             shipped: BTreeMap::new(),
             workers: (2 * processors).clamp(2, 32),
             wait_max: Duration::from_secs(10),
-            limits: CallLimits::SMALL,
+            limits: CallLimits::LARGE,
             compiled: CompiledCache::Keep,
+            compiler: None,
         }
     }
 }
@@ -87,10 +92,8 @@ pub struct PluginHost {
 }
 
 struct Shared {
-    runtimes: Vec<Runtime>,
-    store: ComponentStore,
+    workshop: Workshop,
     shipped: BTreeMap<String, &'static [u8]>,
-    limits: CallLimits,
     kept: Mutex<Kept>,
 }
 
@@ -124,12 +127,16 @@ impl PluginHost {
             }
         });
         let clock = clock.map_err(NotStarted::Threads)?;
-        let (shipped, limits, kept) = (options.shipped, options.limits, Mutex::default());
-        let shared = Arc::new(Shared {
+        let workshop = Workshop {
             runtimes,
             store,
+            compiler: options.compiler,
+            limits: options.limits,
+        };
+        let (shipped, kept) = (options.shipped, Mutex::default());
+        let shared = Arc::new(Shared {
+            workshop,
             shipped,
-            limits,
             kept,
         });
         Ok(Self {
@@ -161,7 +168,7 @@ impl Plugins for PluginHost {
         let digest = digest.clone();
         self.load_with(digest.to_string(), move |shared| {
             // What is in memory does not vouch for what is in the store, which a restart would read.
-            let bytes = shared.store.get(&digest)?;
+            let bytes = shared.workshop.store.get(&digest)?;
             shared
                 .ready(digest.text().as_str(), &digest, &bytes, Some(kind))
                 .map(|plugin| plugin.loaded.clone())
@@ -178,7 +185,7 @@ impl Plugins for PluginHost {
         Box::pin(async move {
             let checked = self.loaders.run("", move || {
                 let plugin = shared.kept_or_stored(&digest, None)?;
-                plugin.validate_config(&config, &shared.limits)
+                plugin.validate_config(&config, &shared.workshop.limits)
             });
             checked.await.unwrap_or_else(|why| Err(not_run(why)))
         })
@@ -204,6 +211,31 @@ impl Plugins for PluginHost {
 }
 
 impl PluginHost {
+    /// Puts a component on the bench. It is loaded as for a rollout, on this thread; without a
+    /// kind, as the kind that it is.
+    pub fn workbench(
+        &self,
+        reference: &PluginRef,
+        kind: Option<PluginKind>,
+        base: &Path,
+    ) -> Result<Workbench, PluginRejected> {
+        let name = name_of(reference);
+        let bytes = self.shared.read(reference, base)?;
+        self.shared.on_bench(&name, &bytes, kind)
+    }
+
+    /// The same with a component of the store.
+    pub fn stored_workbench(&self, digest: &Digest) -> Result<Workbench, PluginRejected> {
+        let bytes = self.shared.workshop.store.get(digest)?;
+        self.shared.on_bench(digest.text().as_str(), &bytes, None)
+    }
+
+    /// The plugins that are shipped with the host, and the components of its store.
+    pub fn known(&self) -> Result<(Vec<String>, Vec<Digest>), PluginRejected> {
+        let shipped = self.shared.shipped.keys().cloned().collect();
+        Ok((shipped, self.shared.workshop.store.list()?))
+    }
+
     fn load_with(
         &self,
         reference: String,
@@ -234,7 +266,7 @@ impl Shared {
         let digest = digest_of(&bytes);
         // Nothing is copied into the store that could not be a plugin of this kind.
         inspect(&name, &bytes)?.check(&name, kind)?;
-        self.store.put(&digest, &bytes)?;
+        self.workshop.store.put(&digest, &bytes)?;
         self.ready(&name, &digest, &bytes, Some(kind))
             .map(|plugin| plugin.loaded.clone())
     }
@@ -294,15 +326,12 @@ impl Shared {
         if let Some(plugin) = self.kept().get(digest, kind) {
             return Ok(plugin);
         }
-        let prepared = Plugin::prepare(
-            &self.runtimes,
-            &self.store,
-            digest,
-            bytes,
+        let promise = Promise {
             kind,
             contract,
-            &self.limits,
-        );
+            class: inspected.class(name)?,
+        };
+        let prepared = Plugin::prepare(&self.workshop, digest, bytes, promise);
         let reference = || name.to_owned();
         let plugin = Arc::new(prepared.map_err(|not_ready| match not_ready {
             NotReady::Unusable(detail) => PluginRejected::NotAComponent {
@@ -316,6 +345,23 @@ impl Shared {
         })?);
         self.kept().keep(Arc::clone(&plugin));
         Ok(plugin)
+    }
+
+    fn on_bench(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        kind: Option<PluginKind>,
+    ) -> Result<Workbench, PluginRejected> {
+        let inspected = inspect(name, bytes)?;
+        let kind = kind.or(inspected.kind()).unwrap_or(PluginKind::Strategy);
+        inspected.check(name, kind)?;
+        let plugin = self.ready(name, &digest_of(bytes), bytes, Some(kind))?;
+        Ok(Workbench {
+            plugin,
+            inspected,
+            bytes: bytes.len(),
+        })
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -339,6 +385,7 @@ impl Shared {
             }
         }
         let loaded = self
+            .workshop
             .store
             .get(digest)
             .and_then(|bytes| self.ready(digest.text().as_str(), digest, &bytes, kind));
@@ -352,7 +399,7 @@ impl Shared {
             Ok(plugin) => plugin,
             Err(why) => return unavailable(why),
         };
-        let limits = call.limits.tightened(self.limits);
+        let limits = call.limits.tightened(self.workshop.limits);
         let ran = plugin.ask(&call.question, &call.config, &limits);
         let (end, output) = match ran.result {
             Ok(answer) => {

@@ -3,18 +3,47 @@
 use crate::contract::{self, Version};
 use crate::text::clean;
 use crate::wasi;
+use crate::workbench::Import;
 use wasmparser::{Encoding, Parser, Payload};
+use wavegate_model::limits::ResourceClass;
 use wavegate_model::plugin::PluginKind;
 use wavegate_ports::plugins::PluginRejected;
 
 /// Names of imports and exports that are looked at; a plugin has a handful.
 const NAMES_MAX: usize = 1000;
 
+/// The custom section in which a component says its class.
+const MANIFEST: &str = "wavegate:manifest";
+/// Bytes of that section; it has one short field.
+const MANIFEST_BYTES_MAX: usize = 4096;
+
+/// What a plugin can reach by an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Nothing: it names types.
+    Types,
+    /// Its own log.
+    Log,
+    /// Evidence by slot, which policy and source have to grant.
+    Evidence,
+    /// Nothing: a part of WASI in which nothing happens.
+    Inert,
+}
+
 /// What a component's outermost layer says.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inspected {
     imports: Vec<String>,
     exports: Vec<String>,
+    manifest: Option<Vec<u8>>,
+}
+
+/// What a component says about itself besides its contract, in a custom section of this name.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    #[serde(default)]
+    class: ResourceClass,
 }
 
 fn word(kind: PluginKind) -> &'static str {
@@ -39,6 +68,7 @@ pub(crate) fn inspect(reference: &str, bytes: &[u8]) -> Result<Inspected, Plugin
     let mut found = Inspected {
         imports: Vec::new(),
         exports: Vec::new(),
+        manifest: None,
     };
     let mut depth = 0u32;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -66,6 +96,14 @@ pub(crate) fn inspect(reference: &str, bytes: &[u8]) -> Result<Inspected, Plugin
                         .exports
                         .push(export.map_err(damaged)?.name.name.to_owned());
                 }
+            }
+            Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST => {
+                if section.data().len() > MANIFEST_BYTES_MAX || found.manifest.is_some() {
+                    return Err(reject(format!(
+                        "it takes one section `{MANIFEST}` of at most {MANIFEST_BYTES_MAX} bytes"
+                    )));
+                }
+                found.manifest = Some(section.data().to_vec());
             }
             _ => {}
         }
@@ -120,6 +158,39 @@ impl Inspected {
             });
         }
         Ok(version.to_owned())
+    }
+
+    /// Its imports, with what comes of each.
+    pub(crate) fn granted(&self) -> Vec<Import> {
+        let grant = |name: &str| match split(name) {
+            Some(("types", _)) => Grant::Types,
+            Some(("log", _)) => Grant::Log,
+            Some(_) => Grant::Evidence,
+            None => Grant::Inert,
+        };
+        let imports = self.imports.iter().map(|name| Import {
+            name: clean(name),
+            grant: grant(name),
+        });
+        imports.collect()
+    }
+
+    /// Its exports; those that are not ours are ignored.
+    pub(crate) fn exports(&self) -> &[String] {
+        &self.exports
+    }
+
+    /// What it says that it needs; the least if it says nothing.
+    pub(crate) fn class(&self, reference: &str) -> Result<ResourceClass, PluginRejected> {
+        let Some(manifest) = &self.manifest else {
+            return Ok(ResourceClass::default());
+        };
+        let read: Result<Manifest, _> = serde_json::from_slice(manifest);
+        let read = read.map_err(|error| PluginRejected::NotAComponent {
+            reference: reference.to_owned(),
+            detail: clean(&format!("its section `{MANIFEST}` cannot be read: {error}")),
+        })?;
+        Ok(read.class)
     }
 
     /// The kind of plugin that it is; a strategy, if it is both.
@@ -183,6 +254,7 @@ mod tests {
         Inspected {
             imports: owned(imports),
             exports: owned(exports),
+            manifest: None,
         }
     }
 
@@ -244,6 +316,29 @@ mod tests {
             gate.check("x", PluginKind::Strategy),
             Err(PluginRejected::WrongWorld { .. })
         ));
+    }
+
+    #[test]
+    fn a_manifest_says_the_class_and_nothing_else() {
+        let class = |manifest: Option<&str>| {
+            let mut plugin = named(&[], &[]);
+            plugin.manifest = manifest.map(|text| text.as_bytes().to_vec());
+            plugin.class("x").ok()
+        };
+        assert_eq!(class(None), Some(ResourceClass::Small));
+        assert_eq!(class(Some("{}")), Some(ResourceClass::Small));
+        assert_eq!(
+            class(Some(r#"{"class":"large"}"#)),
+            Some(ResourceClass::Large)
+        );
+        for wrong in [
+            "",
+            "[]",
+            r#"{"class":"huge"}"#,
+            r#"{"class":"small","fuel":1}"#,
+        ] {
+            assert_eq!(class(Some(wrong)), None, "{wrong}");
+        }
     }
 
     #[test]

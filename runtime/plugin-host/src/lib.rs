@@ -19,6 +19,7 @@
 
 mod bench;
 mod call;
+mod compile;
 mod contract;
 mod engine;
 mod evidence;
@@ -32,9 +33,13 @@ mod stop;
 mod store;
 mod text;
 mod wasi;
+mod workbench;
 mod workers;
 
 #[doc(hidden)]
 pub use bench::Bench;
+pub use compile::{Compiler, compiler_main};
 pub use host::{HostOptions, NotStarted, PluginHost};
+pub use inspect::Grant;
 pub use store::CompiledCache;
+pub use workbench::{Import, Kept, Tried, Workbench, on_bench};

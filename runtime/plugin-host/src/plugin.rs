@@ -1,7 +1,8 @@
 //! A plugin that is linked and ready to be called, and the ones that are kept in memory.
 
 use crate::call::{self, CallData, Given, Ran};
-use crate::contract::{self, Answered, GateGuest, StrategyGuest, Version};
+use crate::compile::{Compiler, NotCompiled, compile, deserialize, engine_key};
+use crate::contract::{self, Answered, GateGuest, KeptGate, KeptStrategy, StrategyGuest, Version};
 use crate::engine::Runtime;
 use crate::evidence::EvidenceBook;
 use crate::schema;
@@ -9,13 +10,11 @@ use crate::stop::Stop;
 use crate::store::ComponentStore;
 use crate::text::clean;
 use crate::wasi::{self, Inert};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Store};
-use wavegate_model::limits::CallLimits;
+use wavegate_model::limits::{CallLimits, ResourceClass};
 use wavegate_model::plugin::{About, PluginKind, Problem};
 use wavegate_model::{Digest, SlotName, Timestamp, Unavailable};
 use wavegate_ports::plugins::{Answer, LoadedPlugin, Question};
@@ -30,12 +29,41 @@ pub(crate) enum Guest {
     Gate(Box<dyn GateGuest>),
 }
 
+/// What is needed to make a component ready.
+pub(crate) struct Workshop {
+    pub(crate) runtimes: Vec<Runtime>,
+    pub(crate) store: ComponentStore,
+    /// Compiles what is large; without one it is compiled here.
+    pub(crate) compiler: Option<Compiler>,
+    /// What a call may use, whatever its policy says. A component that is asked what it is gets
+    /// all of it: which class a policy gives it is not known yet.
+    pub(crate) limits: CallLimits,
+}
+
+/// What the outermost layer of a component says about it.
+pub(crate) struct Promise {
+    pub(crate) kind: PluginKind,
+    pub(crate) contract: String,
+    pub(crate) class: ResourceClass,
+}
+
 /// A plugin that can be called.
 pub(crate) struct Plugin {
     pub(crate) loaded: LoadedPlugin,
     guest: Guest,
     engine: Engine,
     schema: jsonschema::Validator,
+}
+
+/// An instance that is kept, which only tests and benchmarks do.
+pub(crate) struct KeptPlugin {
+    store: Store<CallData>,
+    guest: KeptGuest,
+}
+
+enum KeptGuest {
+    Strategy(Box<dyn KeptStrategy>),
+    Gate(Box<dyn KeptGate>),
 }
 
 /// Why a component cannot be made ready.
@@ -49,18 +77,20 @@ pub(crate) enum NotReady {
 impl Plugin {
     /// Compiles (or takes what was compiled before), links, and asks the plugin what it is.
     pub(crate) fn prepare(
-        runtimes: &[Runtime],
-        store: &ComponentStore,
+        workshop: &Workshop,
         digest: &Digest,
         bytes: &[u8],
-        kind: PluginKind,
-        contract: String,
-        limits: &CallLimits,
+        promise: Promise,
     ) -> Result<Self, NotReady> {
+        let Promise {
+            kind,
+            contract,
+            class,
+        } = promise;
         let version = Version::of(&contract)
             .ok_or_else(|| NotReady::Unusable(format!("there is no contract {contract}")))?;
         let (runtime, component) =
-            component(runtimes, store, digest, bytes).map_err(NotReady::Unusable)?;
+            component(workshop, digest, bytes).map_err(NotReady::Unusable)?;
         let granted = match kind {
             PluginKind::Strategy => &runtime.strategy,
             PluginKind::Gate => &runtime.gate,
@@ -79,7 +109,7 @@ impl Plugin {
         let engine = runtime.engine.clone();
         let ran = call::run(
             &engine,
-            limits,
+            &workshop.limits,
             Given::nothing(digest),
             |store| match &guest {
                 Guest::Strategy(strategy) => strategy.describe(store),
@@ -98,6 +128,7 @@ impl Plugin {
             digest: digest.clone(),
             about,
             contract,
+            class,
         };
         Ok(Self {
             loaded,
@@ -135,18 +166,7 @@ impl Plugin {
         config: &str,
         limits: &CallLimits,
     ) -> Ran<Answer> {
-        let (book, at) = match question {
-            Question::Evaluate {
-                call,
-                evidence,
-                slots,
-                ..
-            } => (EvidenceBook::new(evidence.clone(), slots.clone()), call.now),
-            Question::Decide { view, .. } => (EvidenceBook::default(), view.now),
-            Question::Outline { .. } => (EvidenceBook::default(), Timestamp(0)),
-        };
-        let inert = Inert::new(&self.loaded.digest, at);
-        let ran = call::run(&self.engine, limits, Given { book, inert }, |store| {
+        let ran = call::run(&self.engine, limits, self.given(question), |store| {
             self.answer(store, question, config)
         });
         Ran {
@@ -154,6 +174,7 @@ impl Plugin {
             fuel: ran.fuel,
             memory_bytes: ran.memory_bytes,
             log: ran.log,
+            frames: ran.frames,
             micros: ran.micros,
         }
     }
@@ -181,6 +202,62 @@ impl Plugin {
                 })
             }
         })
+    }
+
+    /// What an answer needs besides the question itself.
+    fn given(&self, question: &Question) -> Given {
+        let (book, at) = match question {
+            Question::Evaluate {
+                call,
+                evidence,
+                slots,
+                ..
+            } => (EvidenceBook::new(evidence.clone(), slots.clone()), call.now),
+            Question::Decide { view, .. } => (EvidenceBook::default(), view.now),
+            Question::Outline { .. } => (EvidenceBook::default(), Timestamp(0)),
+        };
+        let inert = Inert::new(&self.loaded.digest, at);
+        Given { book, inert }
+    }
+
+    /// Makes an instance that is kept from call to call, as no rollout has one.
+    pub(crate) fn keep(&self, limits: &CallLimits) -> wasmtime::Result<KeptPlugin> {
+        let given = Given::nothing(&self.loaded.digest);
+        let mut store = call::store(&self.engine, limits, given)?;
+        let guest = match &self.guest {
+            Guest::Strategy(strategy) => KeptGuest::Strategy(strategy.keep(&mut store)?),
+            Guest::Gate(gate) => KeptGuest::Gate(gate.keep(&mut store)?),
+        };
+        Ok(KeptPlugin { store, guest })
+    }
+
+    /// Asks an instance that was kept.
+    pub(crate) fn ask_kept(
+        &self,
+        kept: &mut KeptPlugin,
+        question: &Question,
+        config: &str,
+        limits: &CallLimits,
+    ) -> wasmtime::Result<Result<Answer, Unavailable>> {
+        let given = self.given(question);
+        call::renew(&mut kept.store, limits, given)?;
+        let store = &mut kept.store;
+        Ok(match (&kept.guest, question) {
+            (KeptGuest::Strategy(strategy), Question::Decide { view, state }) => strategy
+                .decide(store, view, config, state)?
+                .map(Answer::Decide),
+            (KeptGuest::Gate(gate), Question::Evaluate { call, state, .. }) => gate
+                .evaluate(store, call, config, state)?
+                .map(Answer::Evaluate),
+            _ => Err(Unavailable::NotLoaded {
+                message: "an instance that is kept answers `decide` or `evaluate` alone".into(),
+            }),
+        })
+    }
+
+    /// Problems that the schema finds in a configuration; the plugin is not asked.
+    pub(crate) fn schema_problems(&self, config: &str) -> Vec<Problem> {
+        schema::check(&self.schema, config)
     }
 
     /// The strategy in it, for benchmarks.
@@ -218,68 +295,39 @@ fn flatten<T>(ran: Ran<Result<T, Unavailable>>) -> Result<T, Unavailable> {
 
 /// Finds or compiles a component for the first engine that takes it.
 fn component<'a>(
-    runtimes: &'a [Runtime],
-    store: &ComponentStore,
+    workshop: &'a Workshop,
     digest: &Digest,
     bytes: &[u8],
 ) -> Result<(&'a Runtime, Component), String> {
+    let Workshop {
+        runtimes,
+        store,
+        compiler,
+        ..
+    } = workshop;
     let mut refused = String::from("there is no engine");
     for runtime in runtimes {
         let key = engine_key(&runtime.engine);
-        if let Some(code) = store.compiled(digest, &key)
-            && let Ok(component) = deserialize(&runtime.engine, &code)
-        {
-            return Ok((runtime, component));
+        if let Some(code) = store.compiled(digest, &key) {
+            match deserialize(&runtime.engine, &code) {
+                Ok(component) => return Ok((runtime, component)),
+                Err(error) => tracing::warn!(
+                    "the compiled code of {digest} is of no use and is made again: {error:#}"
+                ),
+            }
         }
-        match Component::from_binary(&runtime.engine, bytes) {
+        match compile(compiler.as_ref(), &runtime.engine, bytes) {
             Ok(component) => {
                 if let Ok(code) = component.serialize() {
                     store.keep_compiled(digest, &key, &code);
                 }
                 return Ok((runtime, component));
             }
-            // What is not valid is so for every engine; what is too large may fit the next one.
-            Err(error)
-                if error
-                    .downcast_ref::<wasmparser::BinaryReaderError>()
-                    .is_some() =>
-            {
-                return Err(clean(&format!("{error:#}")));
-            }
-            Err(error) => refused = clean(&format!("{error:#}")),
+            Err(NotCompiled::Invalid(why)) => return Err(why),
+            Err(NotCompiled::Refused(why)) => refused = why,
         }
     }
     Err(refused)
-}
-
-/// Names wasmtime's version, settings and processor, all of which compiled code depends on.
-fn engine_key(engine: &Engine) -> String {
-    struct Sha(Sha256);
-    impl Hasher for Sha {
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.update(bytes);
-        }
-        fn finish(&self) -> u64 {
-            let sum = self.0.clone().finalize();
-            sum.iter()
-                .take(8)
-                .fold(0, |key, byte| key << 8 | u64::from(*byte))
-        }
-    }
-    let mut hasher = Sha(Sha256::new());
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
-#[expect(
-    unsafe_code,
-    reason = "compiled code is taken from memory, and only after its code was verified to be ours"
-)]
-fn deserialize(engine: &Engine, verified: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes came from `Component::serialize` of this wasmtime on this host:
-    // `ComponentStore::compiled` has checked their HMAC under a key that never leaves it, and
-    // they cannot change any more, because they are in memory.
-    unsafe { Component::deserialize(engine, verified) }
 }
 
 /// Plugins in memory; the one that was not used for the longest time goes first.
@@ -319,20 +367,20 @@ mod tests {
 
     const CANARY: &[u8] = include_bytes!("../../../plugins/components/canary.wasm");
 
-    fn prepare(runtimes: &[Runtime]) -> Plugin {
+    fn prepare(runtimes: Vec<Runtime>) -> Plugin {
         let folder = tempfile::tempdir().unwrap();
-        let store = ComponentStore::open(folder.path(), CompiledCache::Off).unwrap();
-        let (digest, limits) = (digest_of(CANARY), CallLimits::SMALL);
-        let kind = PluginKind::Strategy;
-        match Plugin::prepare(
+        let workshop = Workshop {
             runtimes,
-            &store,
-            &digest,
-            CANARY,
-            kind,
-            "0.1.0".into(),
-            &limits,
-        ) {
+            store: ComponentStore::open(folder.path(), CompiledCache::Off).unwrap(),
+            compiler: None,
+            limits: CallLimits::LARGE,
+        };
+        let promise = Promise {
+            kind: PluginKind::Strategy,
+            contract: "0.2.0".into(),
+            class: ResourceClass::Small,
+        };
+        match Plugin::prepare(&workshop, &digest_of(CANARY), CANARY, promise) {
             Ok(plugin) => plugin,
             Err(NotReady::Unusable(detail)) => panic!("{detail}"),
             Err(NotReady::NoDescription(why)) => panic!("{why}"),
@@ -341,7 +389,6 @@ mod tests {
 
     #[test]
     fn fuel_is_the_same_with_and_without_the_pool() {
-        let runtimes = crate::engine::runtimes().unwrap();
         let release = wavegate_model::plugin::ReleaseId {
             version: "2".into(),
             digest: digest_of(b"2"),
@@ -353,7 +400,8 @@ mod tests {
         };
         let question = Question::Outline { site, release };
         // The last one allocates on demand; where there is no pool, it is the only one.
-        let used: Vec<u64> = [&runtimes[..], &runtimes[runtimes.len() - 1..]]
+        let all = || crate::engine::runtimes().unwrap();
+        let used: Vec<u64> = [all(), all().split_off(all().len() - 1)]
             .into_iter()
             .map(|runtimes| {
                 let ran = prepare(runtimes).ask(
@@ -370,9 +418,8 @@ mod tests {
 
     #[test]
     fn the_least_used_plugin_goes_first() {
-        let runtimes = crate::engine::runtimes().unwrap();
         let mut kept = Kept::default();
-        let first = Arc::new(prepare(&runtimes));
+        let first = Arc::new(prepare(crate::engine::runtimes().unwrap()));
         let kind = PluginKind::Strategy;
         kept.keep(Arc::clone(&first));
         for i in 0..KEPT_MAX {

@@ -7,6 +7,9 @@ use wasmtime::{Trap, WasmBacktrace};
 use wavegate_model::limits::CallLimits;
 use wavegate_model::{Query, Unavailable};
 
+/// Lines of a trace that are kept: twenty frames with their places.
+const FRAME_LINES_MAX: usize = 60;
+
 /// Why a host function or the meter ended a call. The guest cannot catch it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Stop {
@@ -73,6 +76,18 @@ fn untyped(cause: &str, limits: &CallLimits, said: impl FnOnce() -> String) -> U
             message: said(),
         }
     }
+}
+
+/// Where the guest was, innermost first: names are readable, and there are files and lines where
+/// the component has them.
+pub(crate) fn frames(error: &wasmtime::Error) -> Vec<String> {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else {
+        return Vec::new();
+    };
+    let text = trace.to_string();
+    // A heading, and for each frame a line with its name, and those with its places.
+    let lines = text.lines().skip(1).take(FRAME_LINES_MAX);
+    lines.map(clean).filter(|line| !line.is_empty()).collect()
 }
 
 fn trap_name(trap: Trap) -> String {

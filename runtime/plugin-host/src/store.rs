@@ -2,9 +2,9 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use wavegate_model::Digest;
 use wavegate_ports::plugins::PluginRejected;
@@ -12,7 +12,7 @@ use wavegate_ports::plugins::PluginRejected;
 /// Bytes of a component. The largest guests (Python, a whole JavaScript engine) have 20 MiB.
 pub(crate) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 /// Bytes of compiled code that are read back; it is about three times the component.
-const COMPILED_BYTES_MAX: u64 = 512 << 20;
+pub(crate) const COMPILED_BYTES_MAX: u64 = 512 << 20;
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
 
@@ -78,7 +78,10 @@ impl ComponentStore {
                 .map_err(failed("create", folder))?;
         }
         let key = match cache {
-            CompiledCache::Keep => Some(host_key(&root.join("compiled.key"))?),
+            CompiledCache::Keep => {
+                private(&compiled).map_err(failed("make private", &compiled))?;
+                Some(host_key(&root.join("compiled.key"))?)
+            }
             CompiledCache::Off => None,
         };
         Ok(Self {
@@ -116,6 +119,19 @@ impl ComponentStore {
             }),
             Err(error) => Err(failed("read", &path)(error)),
         }
+    }
+
+    /// The components that are there, by digest.
+    pub(crate) fn list(&self) -> Result<Vec<Digest>, PluginRejected> {
+        let failed = || failed("list", &self.components);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.components).map_err(failed())? {
+            let name = entry.map_err(failed())?.file_name();
+            let hex = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
+            found.extend(hex.and_then(|hex| Digest::parse(&format!("sha256:{hex}")).ok()));
+        }
+        found.sort();
+        Ok(found)
     }
 
     fn compiled_path(&self, digest: &Digest, engine: &str) -> PathBuf {
@@ -167,9 +183,33 @@ fn mac_of(key: &[u8; KEY_BYTES], digest: &Digest, engine: &str, code: &[u8]) -> 
     mac
 }
 
-/// The key of this host, made at the first use. A damaged one is replaced: what it vouched for
-/// is compiled again.
+/// Takes from others what they could do in a folder of ours.
+fn private(folder: &Path) -> io::Result<()> {
+    if is_private(folder)? {
+        return Ok(());
+    }
+    tracing::warn!("{} was open to others and is private now", folder.display());
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// Whether nobody but its owner can read or write it, and the owner is whoever runs this.
+fn is_private(path: &Path) -> io::Result<bool> {
+    let about = std::fs::symlink_metadata(path)?;
+    let ours = about.uid() == rustix::process::geteuid().as_raw();
+    Ok(ours && about.mode() & 0o077 == 0 && !about.is_symlink())
+}
+
+/// The key of this host, made at the first use. One that is damaged, or that others could have
+/// read, is replaced: what it vouched for is compiled again.
 fn host_key(path: &Path) -> Result<[u8; KEY_BYTES], PluginRejected> {
+    let known_to_others = matches!(is_private(path), Ok(false));
+    if known_to_others {
+        tracing::warn!(
+            "{} was open to others; a new key is made, and plugins are compiled again",
+            path.display()
+        );
+        std::fs::remove_file(path).map_err(failed("replace", path))?;
+    }
     let read = || {
         read_bounded(path, KEY_BYTES as u64)
             .ok()
@@ -218,7 +258,6 @@ fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     fn open(folder: &Path) -> ComponentStore {
         ComponentStore::open(folder, CompiledCache::Keep).unwrap()
@@ -281,5 +320,22 @@ mod tests {
         store.keep_compiled(&one, "aa", b"code");
         std::fs::remove_file(folder.path().join("compiled.key")).unwrap();
         assert_eq!(open(folder.path()).compiled(&one, "aa"), None);
+    }
+
+    #[test]
+    fn a_key_that_others_could_read_vouches_for_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = digest_of(b"one");
+        open(folder.path()).keep_compiled(&one, "aa", b"code");
+        let (key, compiled) = (
+            folder.path().join("compiled.key"),
+            folder.path().join("compiled"),
+        );
+        let before = std::fs::read(&key).unwrap();
+        std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+        std::fs::set_permissions(&compiled, Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(open(folder.path()).compiled(&one, "aa"), None);
+        assert_ne!(std::fs::read(&key).unwrap(), before);
+        assert!(is_private(&key).unwrap() && is_private(&compiled).unwrap());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::BoxFuture;
 use std::collections::BTreeSet;
-use wavegate_model::limits::CallLimits;
+use wavegate_model::limits::{CallLimits, ResourceClass};
 use wavegate_model::plugin::{
     About, Evaluation, GateCall, Outcome, PluginKind, PluginState, Problem, ReleaseId, SiteSummary,
     SiteView, Stage,
@@ -19,6 +19,8 @@ pub struct LoadedPlugin {
     pub about: About,
     /// Package version of the contract that it was built for, for example `0.1.0`.
     pub contract: String,
+    /// What it says that its calls need.
+    pub class: ResourceClass,
 }
 
 /// A plugin that may not or cannot be used. Each message says what to do next.

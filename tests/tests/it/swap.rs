@@ -189,6 +189,12 @@ fn what_cannot_be_swapped_is_refused_and_changes_nothing() {
         20,
         "0.9.0",
     );
+    refused(
+        &format!("strategy={}", guest("undeclared-import")),
+        &[],
+        20,
+        "which strategy plugins are not granted",
+    );
     refused("gate/success=canary", &[], 20, "does not export");
     refused("gate/success=threshold", &[], 20, "configuration");
     let limits = file(&fleet, "threshold.yaml", THRESHOLD);

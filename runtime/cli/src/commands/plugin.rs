@@ -114,7 +114,7 @@ fn named(text: &str) -> Result<(Part, PluginRef)> {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<Configuration> {
+pub(super) fn read(path: &std::path::Path) -> Result<Configuration> {
     let mut bytes = Vec::new();
     let named = if path == std::path::Path::new("-") {
         std::io::stdin()
@@ -162,6 +162,7 @@ fn refused(obstacle: &Obstacle, config: Option<&Configuration>) -> Failure {
         Obstacle::Rejected(_)
         | Obstacle::Config { .. }
         | Obstacle::Silent { .. }
+        | Obstacle::TooLarge { .. }
         | Obstacle::Unbound { .. }
         | Obstacle::WrongKind { .. } => Exit::Plugin,
     };
@@ -178,6 +179,9 @@ fn refused(obstacle: &Obstacle, config: Option<&Configuration>) -> Failure {
         Obstacle::NotGranted { source_name, .. } => Some(format!(
             "the owner of the `Source` document `{source_name}` would have to list it under `grants` \
              before the rollout starts"
+        )),
+        Obstacle::TooLarge { class, .. } => Some(format!(
+            "a policy that means to take it would have to say `class: {class}` from the start"
         )),
         _ => None,
     };

@@ -8,7 +8,7 @@ use crate::shapes::policy as shapes;
 use crate::source::Place;
 use crate::values;
 use std::collections::{BTreeMap, BTreeSet};
-use wavegate_model::limits::{BUDGET_WINDOW_MAX, CallLimits, GATE_INTERVAL_MIN};
+use wavegate_model::limits::{BUDGET_WINDOW_MAX, CallLimits, GATE_INTERVAL_MIN, ResourceClass};
 use wavegate_model::plugin::Phase;
 use wavegate_model::policy::{
     BudgetWindow, GateBudget, GateUse, OnUnavailable, PluginRef, StrategyUse,
@@ -22,6 +22,11 @@ pub(crate) const PHASES: &[(&str, Phase)] = &[
     ("soak", Phase::Soak),
     ("afterWave", Phase::AfterWave),
     ("continuous", Phase::Continuous),
+];
+pub(crate) const CLASSES: &[(&str, ResourceClass)] = &[
+    ("small", ResourceClass::Small),
+    ("medium", ResourceClass::Medium),
+    ("large", ResourceClass::Large),
 ];
 pub(crate) const ON_UNAVAILABLE: &[(&str, OnUnavailable)] =
     &[("hold", OnUnavailable::Hold), ("fail", OnUnavailable::Fail)];
@@ -61,13 +66,15 @@ pub(super) fn strategy(cx: Cx<'_>, node: &Node) -> Option<(StrategyUse, Strategy
     let mut fields = Fields::open(cx, node, &shapes::STRATEGY)?;
     let plugin = fields.required("plugin", spot(plugin));
     let config = config(cx, &mut fields);
-    let limits = fields.or("limits", defaults::CALL_LIMITS, limits);
+    let class = plugin.as_ref().and_then(|plugin| plugin.value.1);
+    let limits = fields.or("limits", unless_named(class), limits(class));
     fields.finish()?;
     let (plugin, (json, config)) = (plugin?, config?);
     let used = StrategyUse {
-        plugin: plugin.value,
+        plugin: plugin.value.0,
         config: json,
         limits: limits?,
+        class,
     };
     Some((
         used,
@@ -117,7 +124,8 @@ fn gate(cx: Cx<'_>, node: &Node) -> Option<(GateUse, GateSpots)> {
         defaults::GATE_ON_UNAVAILABLE,
         values::choice(ON_UNAVAILABLE),
     );
-    let limits = fields.or("limits", defaults::CALL_LIMITS, limits);
+    let class = plugin.as_ref().and_then(|plugin| plugin.value.1);
+    let limits = fields.or("limits", unless_named(class), limits(class));
     fields.finish()?;
     let (name, plugin, (json, config), slots) = (name?, plugin?, config?, slots?);
     let interval = interval?;
@@ -127,7 +135,7 @@ fn gate(cx: Cx<'_>, node: &Node) -> Option<(GateUse, GateSpots)> {
     };
     let gate = GateUse {
         name: name.value,
-        plugin: plugin.value,
+        plugin: plugin.value.0,
         config: json,
         phases: phases?,
         interval,
@@ -142,6 +150,7 @@ fn gate(cx: Cx<'_>, node: &Node) -> Option<(GateUse, GateSpots)> {
         trial: trial?,
         on_unavailable: on_unavailable?,
         limits: limits?,
+        class,
     };
     let slots = slots
         .into_iter()
@@ -180,7 +189,7 @@ fn config(cx: Cx<'_>, fields: &mut Fields<'_, '_>) -> Option<(String, ConfigSpot
     }
 }
 
-fn plugin(cx: Cx<'_>, node: &Node) -> Option<PluginRef> {
+fn plugin(cx: Cx<'_>, node: &Node) -> Option<(PluginRef, Option<ResourceClass>)> {
     if let Value::Text(text) = &node.value {
         let hint = if text.contains(['/', '.']) {
             format!("`{{file: {text}}}`")
@@ -196,11 +205,13 @@ fn plugin(cx: Cx<'_>, node: &Node) -> Option<PluginRef> {
     let mut fields = Fields::open(cx, node, &shapes::PLUGIN)?;
     let shipped = fields.optional("shipped", values::text);
     let file = fields.optional("file", values::text);
+    let class = fields.optional("class", values::choice(CLASSES));
     let place = fields.place();
     fields.finish()?;
+    let class = class?;
     match (shipped?, file?) {
-        (Some(name), None) => Some(PluginRef::Shipped(name)),
-        (None, Some(file)) => Some(PluginRef::File(file)),
+        (Some(name), None) => Some((PluginRef::Shipped(name), class)),
+        (None, Some(file)) => Some((PluginRef::File(file), class)),
         _ => {
             let message = "a plugin has exactly one of `shipped` and `file`";
             cx.fail(Diagnostic::error(Code::BadValue, message).at(place, ""))
@@ -326,22 +337,32 @@ fn budget_window(cx: Cx<'_>, node: &Node) -> Option<BudgetWindow> {
     Some(BudgetWindow { fails, of })
 }
 
-fn limits(cx: Cx<'_>, node: &Node) -> Option<CallLimits> {
-    let most = defaults::CALL_LIMITS;
+/// Limits that nobody names: those of the class, or whatever the component's class has.
+fn unless_named(class: Option<ResourceClass>) -> CallLimits {
+    class.map_or(defaults::CALL_LIMITS, ResourceClass::limits)
+}
+
+fn limits(class: Option<ResourceClass>) -> impl Fn(Cx<'_>, &Node) -> Option<CallLimits> {
+    move |cx, node| limits_of(cx, node, class)
+}
+
+fn limits_of(cx: Cx<'_>, node: &Node, class: Option<ResourceClass>) -> Option<CallLimits> {
+    let most = class.unwrap_or(defaults::CLASS).limits();
+    let unnamed = unless_named(class);
     let mut fields = Fields::open(cx, node, &shapes::LIMITS)?;
-    let fuel = fields.or("fuel", most.fuel, |cx, node| {
+    let fuel = fields.or("fuel", unnamed.fuel, |cx, node| {
         tightened(cx, node, values::whole64(cx, node)?, most.fuel, "")
     });
-    let time = fields.or("time", most.time, |cx, node| {
+    let time = fields.or("time", unnamed.time, |cx, node| {
         let time = values::duration_above_zero(cx, node)?;
         tightened(cx, node, time.0, most.time.0, " ms").map(DurationMs)
     });
     let bytes = |most: u64| {
         move |cx: Cx<'_>, node: &Node| tightened(cx, node, values::bytes(cx, node)?, most, " bytes")
     };
-    let memory_bytes = fields.or("memory", most.memory_bytes, bytes(most.memory_bytes));
-    let result_bytes = fields.or("result", most.result_bytes, bytes(most.result_bytes));
-    let log_bytes = fields.or("log", most.log_bytes, bytes(most.log_bytes));
+    let memory_bytes = fields.or("memory", unnamed.memory_bytes, bytes(most.memory_bytes));
+    let result_bytes = fields.or("result", unnamed.result_bytes, bytes(most.result_bytes));
+    let log_bytes = fields.or("log", unnamed.log_bytes, bytes(most.log_bytes));
     fields.finish()?;
     Some(CallLimits {
         fuel: fuel?,
@@ -359,12 +380,16 @@ fn tightened(cx: Cx<'_>, node: &Node, value: u64, most: u64, unit: &str) -> Opti
     }
     if value > most {
         let written = cx.source.text.get(node.range()).unwrap_or_default();
-        let message = format!("{} is more than the host allows", quoted(written));
+        let message = format!(
+            "{} is more than the class of the plugin has",
+            quoted(written)
+        );
         return cx.bad_value(
             node,
             message,
             Some(format!(
-                "a policy can only tighten limits; this one is {most}{unit}"
+                "a policy can only tighten limits; this one is {most}{unit} in the plugin's class, \
+                 which is `small` unless `plugin` names a `class`"
             )),
         );
     }

@@ -2,8 +2,8 @@
 
 use crate::defaults;
 use crate::kinds::{
-    END_STATES, ON_ADDED, ON_REMOVED, ON_TIME_LIMIT, ON_UNAVAILABLE, ON_UNREACHABLE, PHASES,
-    WHEN_BUSY,
+    CLASSES, END_STATES, ON_ADDED, ON_REMOVED, ON_TIME_LIMIT, ON_UNAVAILABLE, ON_UNREACHABLE,
+    PHASES, WHEN_BUSY,
 };
 use crate::shape::{Kind, Shape, defaulted, optional, required, words};
 use crate::shapes::{approvals, windows};
@@ -399,6 +399,11 @@ pub(crate) const PLUGIN: Shape = Shape::of(
             "Name of one that comes with the host, such as `canary`.",
         ),
         optional("file", Kind::Text, "A component, relative to the document."),
+        optional(
+            "class",
+            Kind::Words(|| words(CLASSES)),
+            "What its calls may use: `small` for Rust and C, `medium` for JavaScript, TypeScript and Go, `large` for Python. What the component says of itself if left out.",
+        ),
     ]],
 )
 .not_built(&["digest", "oci", "ref"])
@@ -447,21 +452,23 @@ pub(crate) const BUDGET_WINDOW: Shape = Shape::of(
 
 pub(crate) const LIMITS: Shape = Shape::of(
     "`limits`",
-    "Limits of one call of a plugin. They tighten what the host allows, never widen it.",
+    "Limits of one call of a plugin. They tighten what its class has, never widen it.",
     &[&[
-        defaulted(
+        optional(
             "fuel",
             Kind::Whole(1, defaults::CALL_LIMITS.fuel),
-            "200000000",
-            "Work, in units that are the same on every machine.",
+            "Work, in units that are the same on every machine; what the class has if left out.",
         ),
-        defaulted(
+        optional(
             "time",
             Kind::DurationAboveZero,
-            "\"2s\"",
-            "Time, as a backstop.",
+            "Time, as a backstop; what the class has if left out.",
         ),
-        defaulted("memory", Kind::Bytes, "\"64MiB\"", "Memory."),
+        optional(
+            "memory",
+            Kind::Bytes,
+            "Memory; what the class has if left out.",
+        ),
         defaulted("result", Kind::Bytes, "\"1MiB\"", "Size of the answer."),
         defaulted("log", Kind::Bytes, "\"64KiB\"", "Size of the log."),
     ]],

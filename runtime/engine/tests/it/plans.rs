@@ -48,6 +48,7 @@ fn one_site(interval: DurationMs, mind: GateMind) -> Scenario {
         trial: false,
         on_unavailable: OnUnavailable::Hold,
         limits: CallLimits::SMALL,
+        class: None,
     });
     scenario
 }

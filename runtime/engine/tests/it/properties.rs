@@ -187,6 +187,7 @@ fn gates(rng: &mut Rng) -> Vec<GateUse> {
             OnUnavailable::Hold
         },
         limits: CallLimits::SMALL,
+        class: None,
     };
     let count = usize::try_from(rng.below(3)).unwrap();
     names[..count].iter().map(|name| gate(rng, name)).collect()

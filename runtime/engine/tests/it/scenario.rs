@@ -203,6 +203,7 @@ impl Scenario {
                     plugin: PluginRef::Shipped("story".to_string()),
                     config: "{}".to_string(),
                     limits: CallLimits::SMALL,
+                    class: None,
                 },
                 gates: self.gates.clone(),
                 approvals: self.approvals.clone(),

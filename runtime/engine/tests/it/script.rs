@@ -370,6 +370,7 @@ fn gate(scenario: &mut Scenario, line: &Line<'_>) {
             OnUnavailable::Hold
         },
         limits: CallLimits::SMALL,
+        class: None,
     });
 }
 

@@ -44,6 +44,7 @@ fn one_site() -> Scenario {
         trial: false,
         on_unavailable: OnUnavailable::Hold,
         limits: CallLimits::SMALL,
+        class: None,
     });
     scenario
 }

@@ -102,6 +102,19 @@ pub(crate) trait GateGuest: Send + Sync {
         config: &str,
         state: &PluginState,
     ) -> Answered<Evaluation>;
+    /// Makes an instance, without calling it.
+    fn keep(&self, store: &mut Store<CallData>) -> wasmtime::Result<Box<dyn KeptGate>>;
+}
+
+/// An instance of a gate.
+pub(crate) trait KeptGate {
+    fn evaluate(
+        &self,
+        store: &mut Store<CallData>,
+        call: &GateCall,
+        config: &str,
+        state: &PluginState,
+    ) -> Answered<Evaluation>;
 }
 
 /// What strategies of every contract may import.

@@ -3,6 +3,7 @@
 use crate::ask::{Setup, block_on, call, decide, setup, unavailable};
 use wavegate_model::limits::{CallLimits, STATE_BYTES_MAX};
 use wavegate_model::plugin::{PluginKind, Proposal, Verdict};
+use wavegate_model::policy::PluginRef;
 use wavegate_model::unavailable::BadAnswer;
 use wavegate_model::{DurationMs, RolloutId, Unavailable};
 use wavegate_ports::plugins::{Answer, CallEnd, PluginCall, PluginRejected, Plugins};
@@ -115,7 +116,7 @@ fn setup_with_fuel(fuel: u64) -> Setup {
 
 #[test]
 fn a_policy_can_tighten_limits_but_not_widen_them() {
-    let setup = setup();
+    let setup = crate::ask::setup_with(|options| options.limits = CallLimits::SMALL);
     let bad = setup.strategy("endless-loop");
     for (asked, got) in [(1_000_000, 1_000_000), (u64::MAX, CallLimits::SMALL.fuel)] {
         let limits = CallLimits {
@@ -205,9 +206,10 @@ fn what_cannot_start_is_not_loaded() {
     let PluginRejected::NoDescription { why, .. } = &huge else {
         panic!("{huge:?}")
     };
+    // What it may use is not decided before a policy names its class, so it got the most.
     assert_eq!(
         why,
-        &limit("memory in bytes", CallLimits::SMALL.memory_bytes)
+        &limit("memory in bytes", CallLimits::LARGE.memory_bytes)
     );
     let schema = rejected("bad-schema");
     assert!(
@@ -296,4 +298,51 @@ fn gates_answer_what_they_are_made_for() {
         unavailable(&nan),
         &Unavailable::BadAnswer(BadAnswer::NotFinite("failed".into()))
     );
+}
+
+/// Strategies that were built by the tools of their language, as `LANGUAGE-loops.wasm`,
+/// `-allocates` and `-traps`.
+#[test]
+fn what_misbehaves_in_any_language_is_contained() {
+    let folder = crate::guests::folder().join("languages");
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        return;
+    };
+    let setup = setup();
+    let good = setup.strategy("plain-strategy");
+    for file in files {
+        let name = file.unwrap().file_name().to_string_lossy().into_owned();
+        let reference = PluginRef::File(name.clone());
+        let loaded = block_on(setup.host.load(&reference, PluginKind::Strategy, &folder));
+        let bad = loaded.unwrap_or_else(|why| panic!("{name}: {why}"));
+        let limits = bad.class.limits();
+        let report = block_on(setup.host.call(PluginCall {
+            limits,
+            ..call(&bad.digest, decide(b""))
+        }));
+        let why = unavailable(&report);
+        let expected = match name.rsplit('-').next() {
+            Some("loops.wasm") => matches!(
+                why,
+                Unavailable::OutOfFuel { .. } | Unavailable::TimedOut { .. }
+            ),
+            // Some runtimes give up by themselves before the host does.
+            Some("allocates.wasm") => matches!(
+                why,
+                Unavailable::LimitExceeded { .. }
+                    | Unavailable::Trap { .. }
+                    | Unavailable::Failed { .. }
+                    | Unavailable::OutOfFuel { .. }
+            ),
+            Some("traps.wasm") => {
+                matches!(why, Unavailable::Trap { .. } | Unavailable::Failed { .. })
+            }
+            _ => panic!("{name} does not say what it does"),
+        };
+        assert!(expected, "{name}: {why}");
+        assert!(
+            matches!(setup.outcome(&good, b"").proposal, Proposal::Go(_)),
+            "after {name}"
+        );
+    }
 }

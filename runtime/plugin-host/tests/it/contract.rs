@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use wavegate_model::evidence::{ProbeSummary, Requests, Series};
+use wavegate_model::limits::EVIDENCE_QUERIES_MAX;
 use wavegate_model::plugin::{PluginKind, Proposal, Verdict};
 use wavegate_model::policy::PluginRef;
 use wavegate_model::{DurationMs, Evidence, Query, Unavailable};
@@ -221,6 +222,25 @@ fn questions_of_every_kind_take_one_round() {
         unavailable(&setup.evaluate(&gate, mixed)),
         Unavailable::NonDeterministic { .. }
     ));
+}
+
+#[test]
+fn asking_for_everything_at_once_has_the_limits_of_asking_one_by_one() {
+    let setup = setup();
+    let flood = setup.gate("ask-flood-gate");
+    assert_eq!(
+        unavailable(&setup.evaluate(&flood, Vec::new())),
+        &Unavailable::TooManyQueries {
+            limit: EVIDENCE_QUERIES_MAX
+        }
+    );
+    let sly = setup.gate("ask-ungranted-gate");
+    assert_eq!(
+        unavailable(&setup.evaluate(&sly, Vec::new())),
+        &Unavailable::NotGranted {
+            slot: "secrets".into()
+        }
+    );
 }
 
 struct Contract {

@@ -40,6 +40,16 @@ fn an_exit_is_a_trap_with_words() {
 }
 
 #[test]
+fn a_wait_for_nothing_ends_at_once() {
+    let setup = setup();
+    let guest = setup.strategy("poll-nothing");
+    let Unavailable::Trap { trap, .. } = unavailable(&setup.decide(&guest, b"")).clone() else {
+        panic!("it waits for ever")
+    };
+    assert_eq!(trap, "the plugin waits for nothing at all");
+}
+
+#[test]
 fn what_is_inert_has_limits_too() {
     let setup = setup();
     let flood = setup.strategy("wasi-random-flood");

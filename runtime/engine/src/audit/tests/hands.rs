@@ -102,6 +102,7 @@ pub(super) fn spec() -> Spec {
                 plugin: PluginRef::Shipped(String::from("s")),
                 config: String::from("{}"),
                 limits: CallLimits::SMALL,
+                class: None,
             },
             gates: Vec::new(),
         },
@@ -147,6 +148,7 @@ pub(super) fn with_gate(phase: Phase) -> Spec {
         trial: false,
         on_unavailable: OnUnavailable::Hold,
         limits: CallLimits::SMALL,
+        class: None,
     });
     spec
 }

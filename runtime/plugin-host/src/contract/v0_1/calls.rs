@@ -1,10 +1,10 @@
 //! Calls of plugins that are linked: the model's question in, its answer out.
 
-use super::gate_world::GatePluginPre;
+use super::gate_world::{GatePlugin, GatePluginPre};
 use super::strategy_world::{StrategyPlugin, StrategyPluginPre};
 use super::{answers, gate, strategy};
 use crate::call::CallData;
-use crate::contract::{Answered, GateGuest, KeptStrategy, StrategyGuest};
+use crate::contract::{Answered, GateGuest, KeptGate, KeptStrategy, StrategyGuest};
 use wasmtime::Store;
 use wasmtime::component::{Component, Linker};
 use wavegate_model::plugin::{
@@ -69,9 +69,9 @@ impl StrategyGuest for Strategy {
 }
 
 /// An instance. Calls never share one; benchmarks and tests compare with one that is kept.
-struct KeptInstance(StrategyPlugin);
+struct KeptInstance<T>(T);
 
-impl KeptStrategy for KeptInstance {
+impl KeptStrategy for KeptInstance<StrategyPlugin> {
     fn decide(
         &self,
         store: &mut Store<CallData>,
@@ -121,9 +121,25 @@ impl GateGuest for Gate {
         config: &str,
         state: &PluginState,
     ) -> Answered<Evaluation> {
-        let instance = self.0.instantiate(&mut *store)?;
+        KeptInstance(self.0.instantiate(&mut *store)?).evaluate(store, call, config, state)
+    }
+
+    fn keep(&self, store: &mut Store<CallData>) -> wasmtime::Result<Box<dyn KeptGate>> {
+        Ok(Box::new(KeptInstance(self.0.instantiate(store)?)))
+    }
+}
+
+impl KeptGate for KeptInstance<GatePlugin> {
+    fn evaluate(
+        &self,
+        store: &mut Store<CallData>,
+        call: &GateCall,
+        config: &str,
+        state: &PluginState,
+    ) -> Answered<Evaluation> {
         let asked = gate::call(call);
-        let answer = instance
+        let answer = self
+            .0
             .wavegate_plugin_gate()
             .call_evaluate(store, &asked, config, &state.0)?;
         Ok(answer
