@@ -257,6 +257,68 @@ pub(crate) enum Plugin {
     /// verdicts of a gate; its state is dropped unless the new one declares the same name and
     /// state version. Nothing else of the rollout changes.
     Swap(SwapPlugin),
+    /// Tries a plugin: what every plugin has to keep, and the author's own cases.
+    ///
+    /// Cases say what the plugin is asked and what has to come of it, as YAML or JSON; a project
+    /// keeps them in `cases/`.
+    Test(TestPlugin),
+    /// Shows what a plugin is, what it may reach, and the schema of its configuration.
+    Inspect(OnePlugin),
+    /// Measures what a call costs, and how much of each limit it leaves.
+    Bench(BenchPlugin),
+    /// Lists the plugins that are shipped with the host, and those in its store.
+    List,
+    /// Asks a plugin again what a rollout asked it, with the evidence of then, and shows its log
+    /// and, if it fails, where.
+    Call(CallPlugin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OnePlugin {
+    /// A component, the folder of a project, or the name of a shipped plugin.
+    #[arg(value_name = "FILE|DIR|NAME")]
+    pub(crate) plugin: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestPlugin {
+    /// A component, the folder of a project, or the name of a shipped plugin.
+    #[arg(value_name = "FILE|DIR|NAME")]
+    pub(crate) plugin: String,
+    /// Cases, or folders of cases; `cases` beside the component if none are named.
+    #[arg(long, env = "WAVEGATE_CASES", value_name = "FILE|DIR")]
+    pub(crate) cases: Vec<PathBuf>,
+    /// Only the cases.
+    #[arg(long, env = "WAVEGATE_NO_CONFORMANCE")]
+    pub(crate) no_conformance: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchPlugin {
+    /// A component, the folder of a project, or the name of a shipped plugin.
+    #[arg(value_name = "FILE|DIR|NAME")]
+    pub(crate) plugin: String,
+    /// Cases whose questions are asked; `cases` beside the component if none are named, and a
+    /// question that fits every plugin if there are none.
+    #[arg(long, env = "WAVEGATE_CASES", value_name = "FILE|DIR")]
+    pub(crate) cases: Vec<PathBuf>,
+    /// How many calls; fewer, if they take longer than twenty seconds.
+    #[arg(long, env = "WAVEGATE_CALLS", default_value_t = 500)]
+    pub(crate) calls: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallPlugin {
+    /// The question: the rollout's id or the beginning of one, and the question's number.
+    #[arg(long, env = "WAVEGATE_FROM", value_name = "ROLLOUT:NUMBER")]
+    pub(crate) from: String,
+    /// Another component, a folder with one, or a shipped plugin; the recorded one if none is
+    /// named.
+    #[arg(value_name = "FILE|DIR|NAME")]
+    pub(crate) plugin: Option<String>,
+    /// Another configuration, as YAML or JSON; the recorded one if none is given.
+    #[arg(long, env = "WAVEGATE_CONFIG", value_name = "FILE|-")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -27,12 +27,16 @@ mod report;
 mod requests;
 mod shipped;
 mod swap_text;
+mod toolbox;
 mod verdicts;
 mod words;
 
 use args::{Cli, Command, Plugin};
 use clap::Parser as _;
-use commands::{down, init, look, man, plan, plugin, quickstart, run, steer, undo};
+use commands::{
+    down, init, look, man, plan, plugin, plugin_bench, plugin_call, plugin_look, plugin_test,
+    quickstart, run, steer, undo,
+};
 use exit::{Exit, Failure, Result};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -119,6 +123,11 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::OverrideGate(args) => steer::override_gate(args, &state, format).await,
         Command::Undo(args) => undo::undo(args, &state, format).await,
         Command::Plugin(Plugin::Swap(args)) => plugin::swap(args, &state, format).await,
+        Command::Plugin(Plugin::Test(args)) => plugin_test::test(&args, &state, format),
+        Command::Plugin(Plugin::Inspect(args)) => plugin_look::inspect(&args, &state, format),
+        Command::Plugin(Plugin::Bench(args)) => plugin_bench::bench(&args, format),
+        Command::Plugin(Plugin::List) => plugin_look::list(&state, format),
+        Command::Plugin(Plugin::Call(args)) => plugin_call::call(args, &state, format).await,
         Command::Schema(args) => man::schema(&args, format),
         Command::Completions { shell } => Ok(man::completions(shell)),
         Command::Man { command } => man::man(command.as_deref()),

@@ -8,7 +8,9 @@ use wavegate_engine::explain::measurement_text;
 use wavegate_engine::fact::{MemberChange, MemberOutcome, Withdrawn};
 use wavegate_engine::{End, Fact, State};
 use wavegate_model::plugin::{Evaluation, Phase, Proposal, Subject, Verdict};
-use wavegate_model::{ClusterName, Digest, Generation, Share, SiteName, Split};
+use wavegate_model::{
+    ClusterName, ConsultationId, Digest, Generation, Share, SiteName, Split, Unavailable,
+};
 
 /// Clusters of one change that a line names.
 const MEMBERS_MAX: usize = 5;
@@ -52,9 +54,16 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
             &outcome.stage,
             &outcome.reason,
         ),
-        Fact::StrategyUnavailable { site, why, .. } => paint(
+        Fact::StrategyUnavailable {
+            consultation,
+            site,
+            why,
+        } => paint(
             BAD,
-            &format!("site {site}: the strategy is unavailable: {why}"),
+            &format!(
+                "site {site}: the strategy is unavailable: {why}{}",
+                again(state, *consultation, why)
+            ),
         ),
         Fact::GateAnswered {
             gate, evaluation, ..
@@ -70,12 +79,18 @@ pub(crate) fn line(fact: &Fact, state: &State) -> Option<String> {
                 verdict(evaluation)
             )
         }
-        Fact::GateUnavailable { gate, why, .. } => paint(
+        Fact::GateUnavailable {
+            consultation,
+            gate,
+            why,
+            ..
+        } => paint(
             BAD,
             &format!(
-                "{}: gate {} is unavailable: {why}",
+                "{}: gate {} is unavailable: {why}{}",
                 subject(&gate.subject),
-                gate.gate
+                gate.gate,
+                again(state, *consultation, why)
             ),
         ),
         Fact::CommandIssued { effect } => match &effect.change {
@@ -375,6 +390,18 @@ pub(crate) fn because(reason: &str) -> String {
 
 fn named_site(site: Option<&SiteName>, otherwise: &str) -> String {
     site.map_or_else(|| otherwise.to_owned(), |site| format!("site {site}"))
+}
+
+/// How to ask the plugin the same again, where that shows what went wrong.
+pub(crate) fn again(state: &State, question: ConsultationId, why: &Unavailable) -> String {
+    if !why.is_of_the_plugin() {
+        return String::new();
+    }
+    let rollout = &state.spec.rollout;
+    format!(
+        " (look closer: `wavegate plugin call --from {rollout}:{}`)",
+        question.0
+    )
 }
 
 fn subject(subject: &Subject) -> String {

@@ -101,6 +101,28 @@ pub enum Unavailable {
     HostStopped,
 }
 
+impl Unavailable {
+    /// Whether it comes of what the plugin did, so that asking it the same again shows it again.
+    pub fn is_of_the_plugin(&self) -> bool {
+        match self {
+            Self::Trap { .. }
+            | Self::OutOfFuel { .. }
+            | Self::TimedOut { .. }
+            | Self::LimitExceeded { .. }
+            | Self::Failed { .. }
+            | Self::BadAnswer(_)
+            | Self::NotGranted { .. }
+            | Self::TooManyRounds { .. }
+            | Self::TooManyQueries { .. }
+            | Self::NonDeterministic { .. } => true,
+            Self::Source { .. }
+            | Self::Busy { .. }
+            | Self::NotLoaded { .. }
+            | Self::HostStopped => false,
+        }
+    }
+}
+
 fn said(message: &str) -> String {
     if message.is_empty() {
         String::new()

@@ -6,6 +6,7 @@ mod plugins;
 mod preflight;
 mod quickstart;
 mod steering;
+mod toolbox;
 mod usage;
 mod verbs;
 mod windows;

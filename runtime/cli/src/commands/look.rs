@@ -283,6 +283,24 @@ fn print_waiting(waiting: &[Waiting]) {
     }
 }
 
+/// The last call that failed by the plugin's own doing, if the rollout still waits for an answer.
+fn print_failed_call(story: &Story, state: &State) {
+    let asked = story.facts.iter().rev().find_map(|(_, fact)| match fact {
+        Fact::StrategyUnavailable {
+            consultation, why, ..
+        }
+        | Fact::GateUnavailable {
+            consultation, why, ..
+        } => Some(words::again(state, *consultation, why)),
+        Fact::StrategyAnswered { .. } | Fact::GateAnswered { .. } => Some(String::new()),
+        _ => None,
+    });
+    let hint = asked.unwrap_or_default();
+    if !hint.is_empty() && state.end().is_none() {
+        output::data(&format!("  the last answer was none{hint}"));
+    }
+}
+
 fn json_status(state: &State) -> JsonStatus<'_> {
     let spec = &state.spec;
     let now = SystemClock.now();
@@ -399,6 +417,7 @@ pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Re
     let waiting = explain(&state, now);
     print_members(&state);
     print_waiting(&waiting);
+    print_failed_call(&story, &state);
     print_queue(&state, dir).await?;
     for (name, site) in &state.sites {
         if let Some(reason) = &site.failure {
