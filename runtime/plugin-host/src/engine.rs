@@ -23,8 +23,9 @@ pub(crate) const THREAD_STACK_BYTES: usize = 8 * WASM_STACK_BYTES;
 /// Instances that may exist at once in the pool. There are as many as workers; the rest is room.
 const POOLED_INSTANCES: u32 = 64;
 /// Bytes of a linear memory that are cleared by hand when a slot is used again, rather than given
-/// back to the kernel: small guests touch a few pages, and faulting them in again costs more.
-const RESIDENT_BYTES: usize = 4 << 20;
+/// back to the kernel: guests touch a part of their pages, and faulting these in again costs more.
+/// A whole language runtime (Python) touches most of 13 MiB.
+const RESIDENT_BYTES: usize = 16 << 20;
 
 /// The settings that decide what a guest computes and how much fuel it takes, for the journal.
 pub(crate) fn host_key() -> String {
@@ -96,7 +97,9 @@ fn config() -> Config {
         .wasm_relaxed_simd(false)
         // What no plugin needs is off: each feature had its security fixes.
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // A component that is composed of several has a memory in each, and what wasmtime puts
+        // between them uses both. They count together.
+        .wasm_multi_memory(true)
         .wasm_tail_call(false)
         .concurrency_support(false)
         .max_wasm_stack(WASM_STACK_BYTES)
@@ -158,6 +161,42 @@ impl Ticker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Some toolchains make one component of two, such as an interpreter and stubs for it.
+    #[test]
+    fn a_component_may_be_composed_of_others() {
+        let composed = wat::parse_str(
+            r#"(component
+              (component $callee
+                (core module $m
+                  (memory (export "memory") 1)
+                  (func (export "f") (param i32 i32))
+                  (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 8))
+                (core instance $i (instantiate $m))
+                (func (export "f") (param "s" string)
+                  (canon lift (core func $i "f") (memory $i "memory") (realloc (func $i "realloc")))))
+              (component $caller
+                (import "f" (func $f (param "s" string)))
+                (core module $libc (memory (export "memory") 1))
+                (core instance $libc (instantiate $libc))
+                (core func $f (canon lower (func $f) (memory $libc "memory")))
+                (core module $m
+                  (import "" "f" (func $f (param i32 i32)))
+                  (func (export "run") (call $f (i32.const 0) (i32.const 4))))
+                (core instance $i (instantiate $m (with "" (instance (export "f" (func $f))))))
+                (func (export "run") (canon lift (core func $i "run"))))
+              (instance $callee (instantiate $callee))
+              (instance $caller (instantiate $caller (with "f" (func $callee "f"))))
+              (export "run" (func $caller "run")))"#,
+        );
+        for runtime in runtimes().unwrap() {
+            let component = wasmtime::component::Component::from_binary(
+                &runtime.engine,
+                composed.as_ref().unwrap(),
+            );
+            assert!(component.is_ok(), "{:?}", component.err());
+        }
+    }
 
     #[test]
     fn the_host_key_names_the_locked_wasmtime() {

@@ -309,7 +309,7 @@ fn component<'a>(
     for runtime in runtimes {
         let key = engine_key(&runtime.engine);
         if let Some(code) = store.compiled(digest, &key) {
-            match deserialize(&runtime.engine, &code) {
+            match deserialize(&runtime.engine, code.code()) {
                 Ok(component) => return Ok((runtime, component)),
                 Err(error) => tracing::warn!(
                     "the compiled code of {digest} is of no use and is made again: {error:#}"

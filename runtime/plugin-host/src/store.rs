@@ -34,6 +34,18 @@ pub(crate) struct ComponentStore {
     key: Option<[u8; KEY_BYTES]>,
 }
 
+/// Compiled code that was verified. It stays behind its authentication code, because moving tens
+/// of megabytes takes longer than anything else that is done with them.
+pub(crate) struct Compiled {
+    bytes: Vec<u8>,
+}
+
+impl Compiled {
+    pub(crate) fn code(&self) -> &[u8] {
+        &self.bytes[MAC_BYTES..]
+    }
+}
+
 /// An operation on a path that failed.
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PluginRejected {
     let path = path.display().to_string();
@@ -141,10 +153,10 @@ impl ComponentStore {
 
     /// Compiled code that this host wrote for this component and engine. Anything else counts as
     /// not there: code is never taken from elsewhere.
-    pub(crate) fn compiled(&self, digest: &Digest, engine: &str) -> Option<Vec<u8>> {
+    pub(crate) fn compiled(&self, digest: &Digest, engine: &str) -> Option<Compiled> {
         let key = self.key.as_ref()?;
         let path = self.compiled_path(digest, engine);
-        let mut bytes = read_bounded(&path, COMPILED_BYTES_MAX).ok().flatten()?;
+        let bytes = read_bounded(&path, COMPILED_BYTES_MAX).ok().flatten()?;
         let (mac, code) = bytes.split_at_checked(MAC_BYTES)?;
         if mac_of(key, digest, engine, code).verify_slice(mac).is_err() {
             tracing::warn!(
@@ -153,8 +165,7 @@ impl ComponentStore {
             );
             return None;
         }
-        bytes.drain(..MAC_BYTES);
-        Some(bytes)
+        Some(Compiled { bytes })
     }
 
     /// Keeps compiled code. It is a cache, so failing is not worth more than a line.
@@ -179,8 +190,37 @@ fn mac_of(key: &[u8; KEY_BYTES], digest: &Digest, engine: &str, code: &[u8]) -> 
     // Digests and engine names have fixed lengths, so the parts cannot run into each other.
     mac.update(digest.text().hex().as_bytes());
     mac.update(engine.as_bytes());
-    mac.update(code);
+    for sum in sums(code) {
+        mac.update(&sum);
+    }
     mac
+}
+
+/// Digests of the parts of compiled code, on as many processors as there are: it is verified at
+/// each load, and the largest has 40 MiB.
+fn sums(code: &[u8]) -> Vec<[u8; 32]> {
+    const PART: usize = 4 << 20;
+    let parts: Vec<&[u8]> = code.chunks(PART).collect();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = parts.len().div_ceil(threads.min(4)).max(1);
+    let of = |parts: &[&[u8]]| -> Vec<[u8; 32]> {
+        let sums = parts.iter().map(|part| Sha256::digest(part).into());
+        sums.collect()
+    };
+    if parts.len() == 1 {
+        return of(&parts);
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = parts
+            .chunks(share)
+            .map(|parts| (parts, scope.spawn(move || of(parts))))
+            .collect();
+        // A thread that panicked is a reason to do its share again, here.
+        let done = running
+            .into_iter()
+            .map(|(parts, thread)| thread.join().unwrap_or_else(|_| of(parts)));
+        done.flatten().collect()
+    })
 }
 
 /// Takes from others what they could do in a folder of ours.
@@ -304,22 +344,42 @@ mod tests {
         let store = open(folder.path());
         let (one, two) = (digest_of(b"one"), digest_of(b"two"));
         store.keep_compiled(&one, "aa", b"code");
-        assert_eq!(open(folder.path()).compiled(&one, "aa").unwrap(), b"code");
+        assert_eq!(
+            open(folder.path()).compiled(&one, "aa").unwrap().code(),
+            b"code"
+        );
         // Moved to another component or another engine, changed, cut short, or from another host.
         let kept = store.compiled_path(&one, "aa");
         std::fs::copy(&kept, store.compiled_path(&two, "aa")).unwrap();
         std::fs::copy(&kept, store.compiled_path(&one, "bb")).unwrap();
-        assert_eq!(store.compiled(&two, "aa"), None);
-        assert_eq!(store.compiled(&one, "bb"), None);
+        assert!(store.compiled(&two, "aa").is_none());
+        assert!(store.compiled(&one, "bb").is_none());
         let mut bytes = std::fs::read(&kept).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&kept, &bytes).unwrap();
-        assert_eq!(store.compiled(&one, "aa"), None);
+        assert!(store.compiled(&one, "aa").is_none());
         std::fs::write(&kept, &bytes[..10]).unwrap();
-        assert_eq!(store.compiled(&one, "aa"), None);
+        assert!(store.compiled(&one, "aa").is_none());
         store.keep_compiled(&one, "aa", b"code");
         std::fs::remove_file(folder.path().join("compiled.key")).unwrap();
-        assert_eq!(open(folder.path()).compiled(&one, "aa"), None);
+        assert!(open(folder.path()).compiled(&one, "aa").is_none());
+    }
+
+    #[test]
+    fn every_part_of_large_code_is_verified() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let (one, code) = (digest_of(b"one"), vec![7; 9 << 20]);
+        store.keep_compiled(&one, "aa", &code);
+        assert_eq!(store.compiled(&one, "aa").unwrap().code(), code);
+        let path = store.compiled_path(&one, "aa");
+        let written = std::fs::read(&path).unwrap();
+        for at in [MAC_BYTES, 5 << 20, written.len() - 1] {
+            let mut changed = written.clone();
+            changed[at] ^= 1;
+            std::fs::write(&path, changed).unwrap();
+            assert!(store.compiled(&one, "aa").is_none(), "{at}");
+        }
     }
 
     #[test]
@@ -334,7 +394,7 @@ mod tests {
         let before = std::fs::read(&key).unwrap();
         std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
         std::fs::set_permissions(&compiled, Permissions::from_mode(0o777)).unwrap();
-        assert_eq!(open(folder.path()).compiled(&one, "aa"), None);
+        assert!(open(folder.path()).compiled(&one, "aa").is_none());
         assert_ne!(std::fs::read(&key).unwrap(), before);
         assert!(is_private(&key).unwrap() && is_private(&compiled).unwrap());
     }
