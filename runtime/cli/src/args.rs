@@ -286,7 +286,7 @@ pub(crate) struct TestPlugin {
     #[arg(value_name = "FILE|DIR|NAME")]
     pub(crate) plugin: String,
     /// Cases, or folders of cases; `cases` beside the component if none are named.
-    #[arg(long, env = "WAVEGATE_CASES", value_name = "FILE|DIR")]
+    #[arg(long, env = "WAVEGATE_PLUGIN_CASES", value_name = "FILE|DIR")]
     pub(crate) cases: Vec<PathBuf>,
     /// Only the cases.
     #[arg(long, env = "WAVEGATE_NO_CONFORMANCE")]
@@ -300,7 +300,7 @@ pub(crate) struct BenchPlugin {
     pub(crate) plugin: String,
     /// Cases whose questions are asked; `cases` beside the component if none are named, and a
     /// question that fits every plugin if there are none.
-    #[arg(long, env = "WAVEGATE_CASES", value_name = "FILE|DIR")]
+    #[arg(long, env = "WAVEGATE_PLUGIN_CASES", value_name = "FILE|DIR")]
     pub(crate) cases: Vec<PathBuf>,
     /// How many calls; fewer, if they take longer than twenty seconds.
     #[arg(long, env = "WAVEGATE_CALLS", default_value_t = 500)]
