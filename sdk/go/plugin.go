@@ -130,6 +130,7 @@ type Evidence interface {
 	Range(slot, query string, windowMs, stepMs uint32) ([]Series, error)
 	Ranges(slot string, queries []string, windowMs, stepMs uint32) ([][]Series, error)
 	Get(slot, path string) (Response, error)
+	Gets(slot string, paths []string) ([]Response, error)
 	Summary(slot, cluster string, cohort Cohort, windowMs uint32) (ProbeSummary, error)
 	Summaries(slot string, clusters []string, cohort Cohort, windowMs uint32) ([]ProbeSummary, error)
 }

@@ -35,13 +35,21 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// Builds a guest as a component.
-pub fn build(name: &str) -> Vec<u8> {
+/// The text of a guest's module.
+pub fn module(name: &str) -> String {
     let guest = read(&folder().join(format!("{name}.wat")));
     let world = header(&guest, "world").expect("a guest names its world");
     let base = read(&folder().join(format!("base/{world}.wat")));
     let contract = header(&guest, "contract").unwrap_or("0.1.0");
-    let text = assemble(name, &base, &guest).replace("@0.1.0", &format!("@{contract}"));
+    assemble(name, &base, &guest).replace("@0.1.0", &format!("@{contract}"))
+}
+
+/// Builds a guest as a component.
+pub fn build(name: &str) -> Vec<u8> {
+    let guest = read(&folder().join(format!("{name}.wat")));
+    let world = header(&guest, "world").expect("a guest names its world");
+    let contract = header(&guest, "contract").unwrap_or("0.1.0");
+    let text = module(name);
     let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
 
     let mut resolve = Resolve::default();

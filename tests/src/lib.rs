@@ -1,5 +1,6 @@
 //! Helpers of the end-to-end tests.
 
+pub mod cases;
 pub mod crash_support;
 pub mod fleet;
 pub mod guests;

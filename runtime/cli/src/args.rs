@@ -251,6 +251,15 @@ pub(crate) struct Steer {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
+    /// Writes a project for a plugin: code, configuration, tests, and all that it is built with.
+    ///
+    /// It begins as a worked example that builds and runs as it is. The SDK and the contract are
+    /// copied into it.
+    New(NewPlugin),
+    /// Builds a project into a component, with the tools of its language.
+    ///
+    /// Where a tool is missing it says which command installs it.
+    Build(BuildPlugin),
     /// Lets another component take the part of the strategy or of a gate in a rollout that goes on.
     ///
     /// It passes the checks of a start. Questions to the component before are void, and so are the
@@ -319,6 +328,27 @@ pub(crate) struct CallPlugin {
     /// Another configuration, as YAML or JSON; the recorded one if none is given.
     #[arg(long, env = "WAVEGATE_CONFIG", value_name = "FILE|-")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewPlugin {
+    /// Name of the plugin: small letters, digits and dashes.
+    pub(crate) name: String,
+    /// The language.
+    #[arg(long, env = "WAVEGATE_LANG", value_enum)]
+    pub(crate) lang: crate::author::Language,
+    /// What the plugin is.
+    #[arg(long, env = "WAVEGATE_KIND", value_enum)]
+    pub(crate) kind: crate::author::Kind,
+    /// The folder to write; that of the name, here, if none is given.
+    #[arg(long, env = "WAVEGATE_PROJECT_DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildPlugin {
+    /// Folder of the project.
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

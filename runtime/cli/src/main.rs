@@ -8,6 +8,7 @@
 //! **Start at** [`dispatch`]; each command is a function in `commands`.
 
 mod args;
+mod author;
 mod busy;
 mod clock;
 mod commands;
@@ -122,6 +123,8 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         }
         Command::OverrideGate(args) => steer::override_gate(args, &state, format).await,
         Command::Undo(args) => undo::undo(args, &state, format).await,
+        Command::Plugin(Plugin::New(args)) => author::new(&args, format),
+        Command::Plugin(Plugin::Build(args)) => author::build(&args, format),
         Command::Plugin(Plugin::Swap(args)) => plugin::swap(args, &state, format).await,
         Command::Plugin(Plugin::Test(args)) => plugin_test::test(&args, &state, format),
         Command::Plugin(Plugin::Inspect(args)) => plugin_look::inspect(&args, &state, format),

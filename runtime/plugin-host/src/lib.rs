@@ -41,5 +41,5 @@ pub use bench::Bench;
 pub use compile::{Compiler, compiler_main};
 pub use host::{HostOptions, NotStarted, PluginHost};
 pub use inspect::Grant;
-pub use store::CompiledCache;
+pub use store::{CompiledCache, digest_of};
 pub use workbench::{Import, Kept, Tried, Workbench, on_bench};

@@ -57,7 +57,7 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Plu
 }
 
 /// The digest of a component.
-pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
+pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_sha256(&Sha256::digest(bytes).into())
 }
 

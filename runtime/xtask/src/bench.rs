@@ -13,7 +13,7 @@ use cargo_metadata::TargetKind;
 use serde::Deserialize;
 
 use crate::project::Project;
-use crate::{checks, run};
+use crate::{checks, languages, run};
 
 /// Around the part of the document that this command writes.
 const TABLE_BEGIN: &str = "<!-- figures: begin -->\n";
@@ -86,6 +86,35 @@ pub(crate) fn measure(project: &Project, names: &[String], output: Output) -> Re
         write(&project.root.join("runtime/docs/benchmarks.md"), &table)?;
     }
     Ok(())
+}
+
+/// What a plugin costs by language, as a table in the page about the SDKs.
+pub(crate) fn languages(project: &Project) -> Result<()> {
+    let mut table = String::from(
+        "What the worked strategy costs, written by `cargo xtask sdk-table`: calls are medians, each in a fresh instance, for a view of four clusters.\n\n\
+         | language | component | imports | first load, compiled | load from the cache | call | fuel of a call | memory |\n\
+         |---|--:|---|--:|--:|--:|--:|--:|\n",
+    );
+    let mut command = project.cargo("bench");
+    command
+        .args([
+            "--workspace",
+            "--profile",
+            "release",
+            "--bench",
+            "languages",
+        ])
+        .env("WAVEGATE_LANGUAGES", languages::folder(project));
+    let status = run::lines(&mut command, |line| {
+        if let Some(row) = line.strip_prefix("row: ") {
+            table.push_str(row);
+            table.push('\n');
+        }
+    })?;
+    if !status.success() {
+        bail!("the benchmark of languages ended with {status}");
+    }
+    write(&project.root.join("sdk/README.md"), &table)
 }
 
 /// Packages and names of the benchmark targets to run.

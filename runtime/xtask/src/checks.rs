@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::project::Project;
 use crate::report::{Outcome, Report, Skipping};
-use crate::{fuzz, generated, mutants, plugins, run, tools};
+use crate::{fuzz, generated, languages, mutants, plugins, run, tools};
 
 /// Crates that are also checked alone, so that features which another crate switches on hide
 /// nothing in them.
@@ -65,6 +65,8 @@ pub(crate) fn all(project: &Project, tier: Tier) -> ExitCode {
         run::check(&mut clippy(project.plugins_cargo("clippy")))
     });
     report.step("build", || build(project));
+    report.step("languages: build", || languages::build(project));
+    report.step("languages: unit tests", || languages::unit_tests(project));
     report.step("tests", || {
         run::tests(&mut tests(project, project.cargo("test"), tier))
     });
@@ -228,6 +230,7 @@ fn tests(project: &Project, mut command: Command, tier: Tier) -> Command {
         .args(["--release", "--workspace", "--no-fail-fast"])
         // The end-to-end tests live in another package than the binary that they run.
         .env("WAVEGATE_BIN", binary(project))
+        .env("WAVEGATE_LANGUAGES", languages::folder(project))
         // A snapshot that differs is a failure, never a new file beside the old one.
         .env("INSTA_UPDATE", "no");
     command.env("WAVEGATE_CASES", tier.cases());

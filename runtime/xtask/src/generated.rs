@@ -9,6 +9,7 @@ use cargo_metadata::{DependencyKind, Package};
 use similar::TextDiff;
 
 use crate::project::Project;
+use crate::run;
 
 struct Generated {
     path: PathBuf,
@@ -54,10 +55,53 @@ fn shown(project: &Project, file: &Generated) -> String {
 }
 
 fn all(project: &Project) -> Result<Vec<Generated>> {
-    Ok(vec![Generated {
-        path: project.root.join("runtime/docs/crates.md"),
-        contents: crates(project)?,
-    }])
+    Ok(vec![
+        Generated {
+            path: project.root.join("runtime/docs/crates.md"),
+            contents: crates(project)?,
+        },
+        Generated {
+            path: project.root.join("runtime/cli/src/author/files.rs"),
+            contents: embedded(project)?,
+        },
+    ])
+}
+
+/// What `plugin new` writes: the SDKs with their examples, and the contract.
+fn embedded(project: &Project) -> Result<String> {
+    let listed = run::output(project.command("git").args([
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "sdk",
+        "wit",
+    ]))?;
+    let mut paths: Vec<&str> = listed
+        .lines()
+        .filter(|path| project.root.join(path).is_file())
+        .filter(|path| path.split('/').count() > 2 || path.starts_with("wit/"))
+        // What all languages are compared by stays here.
+        .filter(|path| !path.starts_with("sdk/conformance/"))
+        .filter(|path| !path.contains("/tests/") && !path.ends_with("/arithmetic_test.go"))
+        .collect();
+    paths.sort_unstable();
+    let mut file = String::from(
+        "//! What `plugin new` writes. Written by `cargo xtask bless` from the files of `sdk/` and `wit/`.\n\n\
+         /// The manifest that the SDK for Rust inherits from.\n\
+         pub(super) const WORKSPACE: &str = include_str!(\"../../../../Cargo.toml\");\n\n\
+         /// Files by their path.\n\
+         #[rustfmt::skip]\n\
+         pub(super) const FILES: &[(&str, &[u8])] = &[\n",
+    );
+    for path in paths {
+        writeln!(
+            file,
+            "    (\"{path}\", include_bytes!(\"../../../../{path}\")),"
+        )?;
+    }
+    file.push_str("];\n");
+    Ok(file)
 }
 
 /// The crates and whom they import, from the manifests.

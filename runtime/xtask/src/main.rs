@@ -13,6 +13,7 @@ mod bench;
 mod checks;
 mod fuzz;
 mod generated;
+mod languages;
 mod mutants;
 mod plugins;
 mod project;
@@ -73,6 +74,10 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Make, build and unit-test the worked examples of the SDKs
+    Languages,
+    /// Measure the worked strategies of all languages, and put the table into sdk/README.md
+    SdkTable,
     /// Rewrite the generated files and the recorded outputs of tests
     Bless,
 }
@@ -118,6 +123,16 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 plugins::Mode::Write
             };
             println!("{}", plugins::build_all(mode)?);
+        }
+        Task::Languages => {
+            checks::build(&project)?;
+            languages::build(&project)?;
+            languages::unit_tests(&project)?;
+        }
+        Task::SdkTable => {
+            checks::build(&project)?;
+            languages::build(&project)?;
+            bench::languages(&project)?;
         }
         Task::Mutants { names } => return Ok(checks::mutants(&project, &names)),
         Task::Fuzz {

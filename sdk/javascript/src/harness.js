@@ -196,6 +196,23 @@ export class Recorded {
     return this.#all(clusters, (cluster) => this.summary(slot, cluster, cohort, windowMs));
   }
 
+  gets(slot, paths) {
+    return this.#all(paths, (path) => this.get(slot, path));
+  }
+
+  ask(questions) {
+    const ways = {
+      instant: ({ slot, query }) => ["series", this.instant(slot, query)],
+      range: (it) => ["series", this.range(it.slot, it.query, it.windowMs, it.stepMs)],
+      get: ({ slot, path }) => ["response", this.get(slot, path)],
+      summary: (it) => ["summary", this.summary(it.slot, it.cluster, it.cohort, it.windowMs)],
+    };
+    return this.#all(questions, ({ tag, val }) => {
+      const [kind, answer] = ways[tag](val);
+      return { tag: kind, val: answer };
+    });
+  }
+
   #answer(question) {
     this.asked.push(question);
     const answer = this.answers.get(JSON.stringify(question));

@@ -1,7 +1,7 @@
 // What a component gets from the host. Under a test nothing is connected.
 
 import { Failed } from "./errors.js";
-import { probeSummary } from "./wire.js";
+import { answer, probeSummary, question } from "./wire.js";
 
 let imports;
 
@@ -12,7 +12,7 @@ export function connect(found) {
 
 /** Evidence from the host. */
 export function hostEvidence() {
-  const { metrics, http, probes } = imports ?? {};
+  const { evidence, metrics, http, probes } = imports ?? {};
   return {
     instant: (slot, query) => ask(() => metrics.instant(slot, query)),
     instants: (slot, queries) => ask(() => metrics.instants(slot, queries)),
@@ -21,17 +21,19 @@ export function hostEvidence() {
     ranges: (slot, queries, windowMs, stepMs) =>
       ask(() => metrics.ranges(slot, queries, windowMs | 0, stepMs | 0)),
     get: (slot, path) => ask(() => http.get(slot, path)),
+    gets: (slot, paths) => ask(() => http.gets(slot, paths)),
     summary: (slot, cluster, cohort, windowMs) =>
       ask(() => probeSummary(probes.summary(slot, cluster, cohort, windowMs | 0))),
     summaries: (slot, clusters, cohort, windowMs) =>
       ask(() => probes.summaries(slot, clusters, cohort, windowMs | 0).map(probeSummary)),
+    ask: (questions) => ask(() => evidence.ask(questions.map(question)).map(answer)),
   };
 }
 
 /** Asks the host; a failure of the source becomes `Failed`. */
-function ask(question) {
+function ask(whatever) {
   try {
-    return question();
+    return whatever();
   } catch (error) {
     const failure = error?.payload ?? error;
     if (typeof failure?.code !== "string") {

@@ -283,6 +283,19 @@ export interface ProbeSummary {
 
 export type Cohort = "new" | "baseline";
 
+/** A question of any kind, to be asked together with others. */
+export type Question =
+  | { tag: "instant"; val: { slot: string; query: string } }
+  | { tag: "range"; val: { slot: string; query: string; windowMs: number; stepMs: number } }
+  | { tag: "get"; val: { slot: string; path: string } }
+  | { tag: "summary"; val: { slot: string; cluster: string; cohort: Cohort; windowMs: number } };
+
+/** The answer: `series` to `instant` and `range`. */
+export type Answer =
+  | { tag: "series"; val: Series[] }
+  | { tag: "response"; val: Response }
+  | { tag: "summary"; val: ProbeSummary };
+
 /**
  * Where evidence comes from: the host, or recorded answers in a test.
  *
@@ -298,6 +311,9 @@ export interface Evidence {
   get(slot: string, path: string): Response;
   summary(slot: string, cluster: string, cohort: Cohort, windowMs: number): ProbeSummary;
   summaries(slot: string, clusters: string[], cohort: Cohort, windowMs: number): ProbeSummary[];
+  gets(slot: string, paths: string[]): Response[];
+  /** Asks everything in one round, over any slots; the answers are in the order of the questions. */
+  ask(questions: Question[]): Answer[];
 }
 
 /**
@@ -393,6 +409,9 @@ export class Recorded implements Evidence {
   get(slot: string, path: string): Response;
   summary(slot: string, cluster: string, cohort: Cohort, windowMs: number): ProbeSummary;
   summaries(slot: string, clusters: string[], cohort: Cohort, windowMs: number): ProbeSummary[];
+  gets(slot: string, paths: string[]): Response[];
+  /** Asks everything in one round, over any slots; the answers are in the order of the questions. */
+  ask(questions: Question[]): Answer[];
 }
 
 /** A gate and the call that it gets, for tests. */

@@ -64,6 +64,22 @@ export function measurement(measured) {
   return { ...measured, value: measured.value ?? null, samples: measured.samples | 0 };
 }
 
+/** A question of any kind as the engine takes it. */
+export function question({ tag, val }) {
+  const made = { ...val };
+  for (const name of ["windowMs", "stepMs"]) {
+    if (name in made) {
+      made[name] |= 0;
+    }
+  }
+  return { tag, val: made };
+}
+
+/** The answer to such a question. */
+export function answer({ tag, val }) {
+  return { tag, val: tag === "summary" ? probeSummary(val) : val };
+}
+
 function unsigned(record, names) {
   for (const name of names) {
     if (typeof record[name] === "number") {

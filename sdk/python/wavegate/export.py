@@ -142,8 +142,12 @@ class HostEvidence:
     def get(self, slot: str, path: str) -> Response:
         from wit_world.imports import http
 
-        response = _asked(lambda: http.get(slot, path))
-        return Response(response.status, response.content_type, response.body)
+        return _response(_asked(lambda: http.get(slot, path)))
+
+    def gets(self, slot: str, paths: list[str]) -> list[Response]:
+        from wit_world.imports import http
+
+        return [_response(answer) for answer in _asked(lambda: http.gets(slot, paths))]
 
     def summary(self, slot: str, cluster: str, cohort: str, window_ms: int) -> ProbeSummary:
         from wit_world.imports import probes
@@ -162,6 +166,10 @@ def _series(answer: list) -> list[Series]:
         Series([tuple(label) for label in series.labels], [Sample(it.at, it.value) for it in series.samples])
         for series in answer
     ]
+
+
+def _response(answer: Any) -> Response:
+    return Response(answer.status, answer.content_type, answer.body)
 
 
 def _summary(answer: Any) -> ProbeSummary:

@@ -45,6 +45,9 @@ class Evidence(Protocol):
     def get(self, slot: str, path: str) -> Response:
         """HTTP GET to a path below an address that the host holds."""
 
+    def gets(self, slot: str, paths: list[str]) -> list[Response]:
+        """The same for several paths, in one round."""
+
     def summary(self, slot: str, cluster: str, cohort: str, window_ms: int) -> ProbeSummary:
         """Sums up the nodes of a cohort ("new" or "baseline") of a cluster."""
 

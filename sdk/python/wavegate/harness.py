@@ -186,6 +186,9 @@ class Recorded:
     def get(self, slot: str, path: str) -> Response:
         return self._answer("get", slot, path)
 
+    def gets(self, slot: str, paths: list[str]) -> list[Response]:
+        return self._all(lambda path: self.get(slot, path), paths)
+
     def summary(self, slot: str, cluster: str, cohort: str, window_ms: int) -> ProbeSummary:
         return self._answer("summary", slot, cluster, cohort, window_ms)
 

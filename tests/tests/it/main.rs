@@ -7,6 +7,7 @@ mod e2e;
 mod guide;
 mod isolation;
 mod kills;
+mod languages;
 mod prometheus;
 mod rollback;
 mod strategies;

@@ -86,7 +86,8 @@ const TESTS: &[&str] = &["wavegate-tests", "wavegate-fuzz"];
 const KEPT_IN_PLACE: &[(&str, &[&str])] = &[
     ("wasmtime", &["wavegate-plugin-host"]),
     ("wit-bindgen", &["wavegate-sdk"]),
-    ("wit-component", &["xtask"]),
+    // The binary makes components of what an author compiled.
+    ("wit-component", &["wavegate", "xtask"]),
     ("rusqlite", &["wavegate-journal-sqlite"]),
     ("hyper", HTTP),
     ("hyper-util", HTTP),
