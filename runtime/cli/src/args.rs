@@ -106,6 +106,12 @@ pub(crate) enum Command {
     OverrideGate(OverrideGate),
     /// Restores the baselines after a rollout has ended.
     Undo(Undo),
+    /// Runs recorded rollouts again; it needs neither a cluster nor a source.
+    ///
+    /// With `--verify` every recorded input goes through the engine and every recorded question,
+    /// with its evidence, to the component that answered it; facts and answers must come out as
+    /// they were recorded. Exit code 12 if something goes another way, 20 if a component is missing.
+    Replay(Replay),
     /// Works with plugins.
     #[command(subcommand)]
     Plugin(Plugin),
@@ -422,6 +428,28 @@ pub(crate) struct OverrideGate {
     /// Only about this site.
     #[arg(long, env = "WAVEGATE_SITE")]
     pub(crate) site: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Id of the rollout, or the beginning of one; all of the journal, if none is named.
+    pub(crate) rollout: Option<String>,
+    /// Checks that it leads to the same facts and answers, byte for byte, and says where not.
+    #[arg(long, env = "WAVEGATE_VERIFY")]
+    pub(crate) verify: bool,
+    /// Shows what another component would have answered to the recorded questions: `strategy=REF`
+    /// or `gate/NAME=REF`, where REF is a file, if it has a `/` or ends in `.wasm`, or a shipped
+    /// plugin.
+    #[arg(long, env = "WAVEGATE_WITH", value_name = "PART=REF")]
+    pub(crate) with: Vec<String>,
+    /// Its configuration, as YAML or JSON; that of the component before if none is given.
+    #[arg(
+        long,
+        env = "WAVEGATE_CONFIG",
+        value_name = "FILE|-",
+        requires = "with"
+    )]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

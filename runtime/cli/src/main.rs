@@ -36,7 +36,7 @@ use args::{Cli, Command, Plugin};
 use clap::Parser as _;
 use commands::{
     down, init, look, man, plan, plugin, plugin_bench, plugin_call, plugin_look, plugin_test,
-    quickstart, run, steer, undo,
+    quickstart, replay, run, steer, undo,
 };
 use exit::{Exit, Failure, Result};
 use std::process::ExitCode;
@@ -123,6 +123,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         }
         Command::OverrideGate(args) => steer::override_gate(args, &state, format).await,
         Command::Undo(args) => undo::undo(args, &state, format).await,
+        Command::Replay(args) => replay::replay(args, &state, format).await,
         Command::Plugin(Plugin::New(args)) => author::new(&args, format),
         Command::Plugin(Plugin::Build(args)) => author::build(&args, format),
         Command::Plugin(Plugin::Swap(args)) => plugin::swap(args, &state, format).await,

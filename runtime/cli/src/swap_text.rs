@@ -42,7 +42,7 @@ struct JsonDryRun<'a> {
     version: u32,
     rollout: &'a str,
     verb: &'static str,
-    /// `would-be-taken` or `would-be-refused`.
+    /// Of a swap `would-be-taken` or `would-be-refused`, of a replay `same` or `differs`.
     result: &'static str,
     why: Option<String>,
     part: String,
@@ -146,14 +146,29 @@ fn json_swapped(swap: &Swapped) -> JsonSwapped<'_> {
     }
 }
 
-/// Tells what a swap would do.
-pub(crate) fn tell(state: &State, swap: &Swap, found: &WhatIf, format: Format) {
+/// Why recorded questions are asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To see what a swap would do.
+    Swap,
+    /// To see what would have been.
+    Replay,
+}
+
+/// Tells what another component would have answered, and what a swap would do.
+pub(crate) fn tell(state: &State, swap: &Swap, found: &WhatIf, purpose: Purpose, format: Format) {
     let why = match state.end() {
         Some(end) => Some(format!("the rollout has ended: {end}")),
         None => refusal(state, swap),
     };
     if format == Format::Json {
-        output::json(&json(state, swap, found, why));
+        let mut dry_run = json(state, swap, found, why);
+        if purpose == Purpose::Replay {
+            let same = dry_run.differ == 0;
+            dry_run.result = if same { "same" } else { "differs" };
+            (dry_run.verb, dry_run.why) = ("replay", None);
+        }
+        output::json(&dry_run);
         return;
     }
     for line in table(found) {
@@ -176,6 +191,9 @@ pub(crate) fn tell(state: &State, swap: &Swap, found: &WhatIf, format: Format) {
         ));
         output::data(&format!("  recorded  {}", in_full(&first.recorded.said)));
         output::data(&format!("  now       {}", in_full(&first.now)));
+    }
+    if purpose == Purpose::Replay {
+        return;
     }
     let rollout = &state.spec.rollout;
     output::data(&match why {
@@ -266,7 +284,7 @@ fn goal_words(goal: &Goal) -> String {
     all.join(", ")
 }
 
-fn in_full(said: &Said) -> String {
+pub(crate) fn in_full(said: &Said) -> String {
     match said {
         Said::Answer(Answer::Evaluate(evaluation)) => {
             let measured = evaluation.measurements.iter().map(measurement_text);

@@ -36,6 +36,17 @@ pub enum Remembers {
     Itself,
 }
 
+/// An answer, and what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The answer.
+    pub said: Said,
+    /// Its bytes as they would be recorded; empty if there is none.
+    pub output: Vec<u8>,
+    /// Units of fuel of the last round.
+    pub fuel: u64,
+}
+
 /// For what a plugin keeps a state of its own.
 type Key = (Subject, Option<Phase>);
 
@@ -60,6 +71,11 @@ impl Again {
 
     /// What it answers to a recorded question.
     pub async fn ask(&mut self, recorded: &Recorded) -> Said {
+        self.reply(recorded).await.said
+    }
+
+    /// What it answers to a recorded question, and what that took.
+    pub async fn reply(&mut self, recorded: &Recorded) -> Reply {
         let mut question = recorded.question.clone();
         let key = self.remember(&mut question);
         let evidence = match &mut question {
@@ -73,11 +89,11 @@ impl Again {
             limits: self.other.limits,
             question,
         };
-        let said = match &call.question {
+        let reply = match &call.question {
             Question::Evaluate { .. } => self.evaluate(call, evidence).await,
             Question::Outline { .. } | Question::Decide { .. } => self.decide(call).await,
         };
-        let state = match &said {
+        let state = match &reply.said {
             Said::Answer(Answer::Decide(outcome)) => Some(&outcome.state),
             Said::Answer(Answer::Evaluate(evaluation)) => Some(&evaluation.state),
             Said::Answer(Answer::Outline(_)) | Said::Unavailable(_) | Said::WouldAsk(_) => None,
@@ -85,7 +101,7 @@ impl Again {
         if let (Some(key), Some(state)) = (key, state) {
             self.states.insert(key, state.clone());
         }
-        said
+        reply
     }
 
     /// Puts in the state that the component is to get. Gives the key of the one that it returns.
@@ -103,8 +119,9 @@ impl Again {
         Some(key)
     }
 
-    async fn decide(&self, call: PluginCall) -> Said {
-        match self.plugins.call(call).await.end {
+    async fn decide(&self, call: PluginCall) -> Reply {
+        let report = self.plugins.call(call).await;
+        let said = match report.end {
             CallEnd::Answered(answer @ (Answer::Decide(_) | Answer::Outline(_))) => {
                 Said::Answer(answer)
             }
@@ -112,16 +129,25 @@ impl Again {
                 Said::Unavailable(Unavailable::BadAnswer(BadAnswer::WrongKind))
             }
             CallEnd::Unavailable(why) => Said::Unavailable(why),
+        };
+        Reply {
+            said,
+            output: report.output,
+            fuel: report.fuel,
         }
     }
 
     /// In the rounds of a running rollout, but for where the evidence comes from.
-    async fn evaluate(&self, call: PluginCall, evidence: Vec<(Query, Evidence)>) -> Said {
+    async fn evaluate(&self, call: PluginCall, evidence: Vec<(Query, Evidence)>) -> Reply {
         let Question::Evaluate {
             call: asked, slots, ..
         } = &call.question
         else {
-            return Said::Unavailable(Unavailable::BadAnswer(BadAnswer::WrongKind));
+            return Reply {
+                said: Said::Unavailable(Unavailable::BadAnswer(BadAnswer::WrongKind)),
+                output: Vec::new(),
+                fuel: 0,
+            };
         };
         let sources = Arc::new(FromRecord {
             known: evidence,
@@ -139,14 +165,19 @@ impl Again {
         };
         // Nothing is recorded of what is only tried.
         let mut blobs = Vec::new();
-        let (_, _, result) = rounds(asking, call, &mut blobs).await;
+        let (report, _, result) = rounds(asking, call, &mut blobs).await;
         let mut missing = std::mem::take(&mut *sources.missing());
         missing.sort();
         missing.dedup();
-        match result {
+        let said = match result {
             Ok(evaluation) => Said::Answer(Answer::Evaluate(evaluation)),
             Err(_) if !missing.is_empty() => Said::WouldAsk(missing),
             Err(why) => Said::Unavailable(why),
+        };
+        Reply {
+            said,
+            output: report.output,
+            fuel: report.fuel,
         }
     }
 }

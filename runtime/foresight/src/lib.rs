@@ -7,12 +7,14 @@
 //! **Does not own:** the rounds of evidence (they are the conductor's, so that what is asked
 //! again goes the way that it went), nor calling plugins (they come through `ports`).
 //!
-//! **Start at** [`what_if`]. [`recorded`] reads, [`again`] asks.
+//! **Start at** [`what_if`] and [`verify()`]. [`recorded`] reads, [`again`] asks, [`mod@verify`] runs a
+//! whole journal again.
 
 pub mod again;
 pub mod recorded;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 use std::sync::Arc;
 use wavegate_conductor::Story;
@@ -20,8 +22,9 @@ use wavegate_engine::swap::Part;
 use wavegate_ports::journal::Journal;
 use wavegate_ports::plugins::Plugins;
 
-pub use again::{Again, Other, Remembers};
+pub use again::{Again, Other, Remembers, Reply};
 pub use recorded::{Recorded, Said, Unreadable};
+pub use verify::{Difference, Differs, Verified, VerifyError, verify};
 
 /// A recorded question with what was answered, and what another component answers.
 #[derive(Clone, Debug, PartialEq)]

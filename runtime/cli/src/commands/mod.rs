@@ -11,6 +11,7 @@ pub(crate) mod plugin_call;
 pub(crate) mod plugin_look;
 pub(crate) mod plugin_test;
 pub(crate) mod quickstart;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod steer;
 pub(crate) mod undo;

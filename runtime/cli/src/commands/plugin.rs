@@ -1,4 +1,5 @@
-//! `plugin swap`: another component takes a part of a rollout that goes on.
+//! `plugin swap`: another component takes a part of a rollout that goes on; and what one would
+//! have answered in its place.
 
 use crate::args::{Steer, SwapPlugin};
 use crate::commands::steer::steer;
@@ -6,7 +7,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::host::{StateDir, plugin_host};
 use crate::output::{self, Format};
 use crate::prepare::colour;
-use crate::swap_text;
+use crate::swap_text::{self, Purpose};
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use wavegate_documents::{Configuration, Diagnostics};
 use wavegate_engine::swap::{Memory, Part, Swap};
 use wavegate_engine::{State, Verb};
 use wavegate_foresight::{Other, Remembers, WhatIf, what_if};
+use wavegate_journal_sqlite::SqliteJournal;
 use wavegate_model::policy::PluginRef;
-use wavegate_ports::journal::Journal;
 use wavegate_ports::plugins::{LoadedPlugin, Plugins};
 
 /// Recorded calls that a dry run asks again: each takes some milliseconds, and what a rollout
@@ -27,70 +28,112 @@ const CALLS_MAX: usize = 1000;
 const CONFIG_BYTES_MAX: u64 = 4 << 20;
 
 pub(crate) async fn swap(args: SwapPlugin, dir: &StateDir, format: Format) -> Result<Exit> {
-    let (part, reference) = named(&args.part)?;
     let reason = args.reason.clone().unwrap_or_default();
     if reason.trim().is_empty() && !args.dry_run {
         return Err(Failure::usage("a reason is needed")
             .hint("say why with --reason; it is kept in the history"));
     }
-    let config = args.config.as_deref().map(read).transpose()?;
-    // Reading first, so that a wrong folder is not made into a journal.
-    let journal = dir.read_journal()?;
-    let rollout = dir.find(&journal, &args.rollout).await?;
-    let story = read_story(&journal, &rollout).await?;
-    let state = story
-        .state()
-        .ok_or_else(|| anyhow::anyhow!("the journal of rollout `{rollout}` has no start"))?;
-    let plugins: Arc<dyn Plugins> = plugin_host(dir)?;
-    let base = std::env::current_dir()?;
-    let json = config.as_ref().map(|config| config.json().to_owned());
-    let prepared = swap::prepare(&*plugins, &state.spec, part, reference, &base, json).await;
-    let (swap, loaded) = prepared.map_err(|obstacle| refused(&obstacle, config.as_ref()))?;
-    vouched(args.digest.as_deref(), &loaded)?;
+    let found = Candidate::find(&args.rollout, &args.part, args.config.as_deref(), dir).await?;
+    vouched(args.digest.as_deref(), &found.loaded)?;
     if format != Format::Json {
-        output::say(&swap_text::announcement(&state, &swap));
+        output::say(&swap_text::announcement(&found.state, &found.swap));
     }
     if args.dry_run {
-        let found = rehearse(&journal, &plugins, &story, &state, &swap).await?;
-        swap_text::tell(&state, &swap, &found, format);
+        let answers = found.ask_again().await?;
+        swap_text::tell(&found.state, &found.swap, &answers, Purpose::Swap, format);
         return Ok(Exit::Done);
     }
-    drop(journal);
     let steering = Steer {
-        rollout: rollout.to_string(),
+        rollout: found.story.rollout.to_string(),
         reason,
         dry_run: false,
     };
-    steer("swap", Verb::Swap(Box::new(swap)), steering, dir, format).await
+    let verb = Verb::Swap(Box::new(found.swap));
+    steer("swap", verb, steering, dir, format).await
 }
 
-/// What it would have answered: its own state goes from call to call, unless it reads that of
-/// the component before.
-async fn rehearse(
-    journal: &dyn Journal,
-    plugins: &Arc<dyn Plugins>,
-    story: &Story,
-    state: &State,
-    swap: &Swap,
-) -> Result<WhatIf> {
-    let policy = &state.spec.policy;
-    let limits = match &swap.part {
-        Part::Strategy => policy.strategy.limits,
-        Part::Gate(name) => {
-            let gate = policy.gates.iter().find(|gate| gate.name == *name);
-            gate.map_or_else(Default::default, |gate| gate.limits)
-        }
-    };
-    let other = Other {
-        digest: swap.to.digest.clone(),
-        config: swap.to.config.clone(),
-        limits,
-        remembers: match wavegate_engine::swap::memory(state, &swap.part, &swap.to) {
-            Memory::Kept => Remembers::AsRecorded,
-            Memory::Dropped => Remembers::Itself,
-        },
-    };
-    Ok(what_if(journal, plugins, story, &swap.part, other, CALLS_MAX).await?)
+/// Shows what another component would have answered in a recorded rollout.
+pub(crate) async fn instead(
+    rollout: &str,
+    part: &str,
+    config: Option<&std::path::Path>,
+    dir: &StateDir,
+    format: Format,
+) -> Result<Exit> {
+    let found = Candidate::find(rollout, part, config, dir).await?;
+    if format != Format::Json {
+        output::say(&swap_text::announcement(&found.state, &found.swap));
+    }
+    let answers = found.ask_again().await?;
+    swap_text::tell(&found.state, &found.swap, &answers, Purpose::Replay, format);
+    Ok(Exit::Done)
+}
+
+/// A component that might take a part of a recorded rollout.
+struct Candidate {
+    journal: SqliteJournal,
+    story: Story,
+    state: State,
+    plugins: Arc<dyn Plugins>,
+    swap: Swap,
+    loaded: LoadedPlugin,
+}
+
+impl Candidate {
+    async fn find(
+        rollout: &str,
+        part: &str,
+        config: Option<&std::path::Path>,
+        dir: &StateDir,
+    ) -> Result<Self> {
+        let (part, reference) = named(part)?;
+        let config = config.map(read).transpose()?;
+        // Reading first, so that a wrong folder is not made into a journal.
+        let journal = dir.read_journal()?;
+        let rollout = dir.find(&journal, rollout).await?;
+        let story = read_story(&journal, &rollout).await?;
+        let state = story
+            .state()
+            .ok_or_else(|| anyhow::anyhow!("the journal of rollout `{rollout}` has no start"))?;
+        let plugins: Arc<dyn Plugins> = plugin_host(dir)?;
+        let base = std::env::current_dir()?;
+        let json = config.as_ref().map(|config| config.json().to_owned());
+        let prepared = swap::prepare(&*plugins, &state.spec, part, reference, &base, json).await;
+        let (swap, loaded) = prepared.map_err(|obstacle| refused(&obstacle, config.as_ref()))?;
+        Ok(Self {
+            journal,
+            story,
+            state,
+            plugins,
+            swap,
+            loaded,
+        })
+    }
+
+    /// What it would have answered: its own state goes from call to call, unless it reads that of
+    /// the component before.
+    async fn ask_again(&self) -> Result<WhatIf> {
+        let (state, swap) = (&self.state, &self.swap);
+        let policy = &state.spec.policy;
+        let limits = match &swap.part {
+            Part::Strategy => policy.strategy.limits,
+            Part::Gate(name) => {
+                let gate = policy.gates.iter().find(|gate| gate.name == *name);
+                gate.map_or_else(Default::default, |gate| gate.limits)
+            }
+        };
+        let other = Other {
+            digest: swap.to.digest.clone(),
+            config: swap.to.config.clone(),
+            limits,
+            remembers: match wavegate_engine::swap::memory(state, &swap.part, &swap.to) {
+                Memory::Kept => Remembers::AsRecorded,
+                Memory::Dropped => Remembers::Itself,
+            },
+        };
+        let (plugins, story) = (&self.plugins, &self.story);
+        Ok(what_if(&self.journal, plugins, story, &swap.part, other, CALLS_MAX).await?)
+    }
 }
 
 /// `strategy=REF` or `gate/NAME=REF`. A reference with a `/`, or that ends in `.wasm`, is a file;

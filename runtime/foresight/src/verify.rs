@@ -1,0 +1,579 @@
+//! Runs a recorded rollout again, and says where it would go another way.
+//!
+//! Three things are compared, and together they leave no gap. Each recorded input goes through
+//! the engine and must lead to the recorded facts. Each question that the engine asks must be the
+//! one that was recorded. Each recorded question goes, with its evidence, to the component that
+//! answered it, and must get the recorded bytes; and the answer must be the input that the engine
+//! took. The auditor looks at every fact, too.
+//!
+//! A process that starts again folds the facts before it goes on, and so does this.
+
+use crate::again::{Again, Other, Remembers};
+use crate::recorded::{Recorded, Said, Unreadable};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wavegate_conductor::record::{
+    CONSULTATION, ConsultationRecord, STEP, StepRecord, VERSION, blob,
+};
+use wavegate_engine::audit::Auditor;
+use wavegate_engine::{Answer as EngineAnswer, Command, Engine, Fact, Input, Spec, Step, Verb};
+use wavegate_model::limits::CallLimits;
+use wavegate_model::plugin::PluginKind;
+use wavegate_model::{ConsultationId, Digest, RolloutId, Timestamp, Unavailable};
+use wavegate_ports::encoding::AskedForm;
+use wavegate_ports::journal::{Journal, JournalError, StoredRecord};
+use wavegate_ports::plugins::{Answer, Plugins, Question};
+
+/// Differences that are kept; more are counted. After the first few the others mostly follow.
+const DIFFERENCES_MAX: usize = 100;
+
+/// What running a journal again has shown.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// Records that were read.
+    pub records: usize,
+    /// Inputs that went through the engine.
+    pub steps: usize,
+    /// Facts that they led to.
+    pub facts: usize,
+    /// Host processes that had a part in the rollout.
+    pub hosts: usize,
+    /// Answers of components.
+    pub answers: Answers,
+    /// What was otherwise, in the order of the records: the first ones.
+    pub differences: Vec<Difference>,
+    /// How many more there were.
+    pub more: usize,
+}
+
+/// How answers of components were looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Asked again: the same bytes.
+    pub same: usize,
+    /// Of these, how many used the same fuel on a host with the same key.
+    pub same_fuel: usize,
+    /// Taken as recorded: what a clock or the machine's memory decided, and sources that did not
+    /// answer, cannot be derived again.
+    pub as_recorded: usize,
+}
+
+/// Something that went another way.
+#[derive(Debug)]
+pub struct Difference {
+    /// Number of the record.
+    pub seq: u64,
+    /// Its instant.
+    pub at: Timestamp,
+    /// What differs.
+    pub what: Differs,
+}
+
+/// What differs.
+#[derive(Debug)]
+pub enum Differs {
+    /// The engine decides otherwise on an input: the first fact that differs.
+    Facts {
+        /// Counted from 0 in the step.
+        place: usize,
+        /// None if the record has fewer.
+        recorded: Option<Box<Fact>>,
+        /// None if the engine decides fewer.
+        now: Option<Box<Fact>>,
+    },
+    /// A recorded fact breaks an invariant.
+    Invariant(String),
+    /// The engine did not ask this question.
+    NotAsked {
+        /// Which question.
+        consultation: ConsultationId,
+    },
+    /// The engine asks something else, or somebody else.
+    Question {
+        /// Which question.
+        consultation: ConsultationId,
+        /// Who was asked.
+        who: String,
+        /// What of it: the component, the configuration or the question.
+        what: &'static str,
+    },
+    /// A component answers otherwise.
+    Answer {
+        /// Which question.
+        consultation: ConsultationId,
+        /// Who was asked.
+        who: String,
+        /// What was recorded.
+        recorded: Box<Said>,
+        /// What it says now.
+        now: Box<Said>,
+    },
+    /// It answers the same with another amount of work on the same host.
+    Fuel {
+        /// Which question.
+        consultation: ConsultationId,
+        /// Who was asked.
+        who: String,
+        /// Units of fuel then.
+        recorded: u64,
+        /// Units of fuel now.
+        now: u64,
+    },
+    /// The engine took another answer than the one that was recorded.
+    Taken {
+        /// Which question.
+        consultation: ConsultationId,
+    },
+    /// A component is not to be had, so that its answers cannot be checked.
+    NoComponent {
+        /// Which one.
+        component: Digest,
+        /// Who was asked.
+        who: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// A journal cannot be run again.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The records could not be read.
+    #[error("failed to read rollout `{rollout}`")]
+    Journal {
+        /// Which rollout.
+        rollout: RolloutId,
+        /// Why.
+        #[source]
+        source: JournalError,
+    },
+    /// A record cannot be understood.
+    #[error("record {seq} cannot be read: {detail}")]
+    Record {
+        /// Which record.
+        seq: u64,
+        /// What is wrong.
+        detail: String,
+    },
+    /// What a consultation names is missing.
+    #[error(transparent)]
+    Bytes(#[from] Unreadable),
+    /// The first record is not the start of a rollout.
+    #[error("the first step of the journal is not the start of a rollout")]
+    NoStart,
+}
+
+/// Runs a rollout again by its journal.
+///
+/// # Errors
+/// If the journal cannot be read. What went another way is no error but an answer.
+pub async fn verify(
+    journal: &dyn Journal,
+    plugins: &Arc<dyn Plugins>,
+    rollout: &RolloutId,
+) -> Result<Verified, VerifyError> {
+    let records = journal.read(rollout, 0).await;
+    let records = records.map_err(|source| VerifyError::Journal {
+        rollout: rollout.clone(),
+        source,
+    })?;
+    let mut run = Run {
+        journal,
+        plugins,
+        rollout: rollout.clone(),
+        again: None,
+        asked: BTreeMap::new(),
+        answered: BTreeMap::new(),
+        components: BTreeMap::new(),
+        found: Verified::default(),
+    };
+    for stored in &records {
+        run.record(stored).await?;
+    }
+    Ok(run.found)
+}
+
+/// A question that the engine asked, with what its policy said then.
+struct Asked {
+    question: Question,
+    to: To,
+}
+
+/// Who is to be asked, and how.
+#[derive(Clone, Debug, PartialEq)]
+struct To {
+    component: Digest,
+    config: String,
+    limits: CallLimits,
+}
+
+struct Run<'a> {
+    journal: &'a dyn Journal,
+    plugins: &'a Arc<dyn Plugins>,
+    rollout: RolloutId,
+    again: Option<Rollout>,
+    asked: BTreeMap<ConsultationId, Asked>,
+    /// What consultations brought, until the engine takes it.
+    answered: BTreeMap<ConsultationId, Said>,
+    /// Whether a component could be loaded.
+    components: BTreeMap<Digest, Result<(), ()>>,
+    found: Verified,
+}
+
+/// The rollout as it goes again.
+struct Rollout {
+    engine: Engine,
+    auditor: Auditor,
+    facts: Vec<(Timestamp, Fact)>,
+}
+
+impl Run<'_> {
+    async fn record(&mut self, stored: &StoredRecord) -> Result<(), VerifyError> {
+        let (seq, record) = (stored.seq, &stored.record);
+        self.found.records += 1;
+        let unreadable = |detail: String| VerifyError::Record { seq, detail };
+        if record.version > VERSION {
+            let version = record.version;
+            let newer = format!("it has format {version}, newer than {VERSION}");
+            return Err(unreadable(newer));
+        }
+        let bad = |error: serde_json::Error| unreadable(error.to_string());
+        match record.kind.as_str() {
+            STEP => {
+                let step: StepRecord = serde_json::from_slice(&record.body).map_err(bad)?;
+                self.step(seq, record.at, step)
+            }
+            CONSULTATION => {
+                let told = serde_json::from_slice(&record.body).map_err(bad)?;
+                self.consultation(seq, record.at, &told).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn step(&mut self, seq: u64, at: Timestamp, recorded: StepRecord) -> Result<(), VerifyError> {
+        self.found.steps += 1;
+        self.found.facts += recorded.facts.len();
+        self.taken(seq, at, &recorded.input);
+        let step = self.decide(at, &recorded.input)?;
+        let differs = self.compare(&recorded.facts, &step);
+        self.remember(&step);
+        let again = self.again.as_mut().ok_or(VerifyError::NoStart)?;
+        for fact in &recorded.facts {
+            if let Err(violation) = again.auditor.observe(at, fact) {
+                let what = Differs::Invariant(violation.to_string());
+                note(&mut self.found, Difference { seq, at, what });
+            }
+        }
+        let facts = recorded.facts.into_iter().map(|fact| (at, fact));
+        again.facts.extend(facts);
+        if let Some(what) = differs {
+            note(&mut self.found, Difference { seq, at, what });
+            // What follows is judged by what was recorded.
+            again.engine = fold(&again.facts)?;
+        }
+        Ok(())
+    }
+
+    /// What the engine decides on an input today.
+    fn decide(&mut self, at: Timestamp, input: &Input) -> Result<Step, VerifyError> {
+        let verb = match input {
+            Input::Request(request) => Some(&request.verb),
+            Input::Observation(_) | Input::Answer(_) | Input::Elapsed => None,
+        };
+        match (&mut self.again, verb) {
+            (None, Some(Verb::Start(spec))) => {
+                let (engine, step) = Engine::start(at, (**spec).clone());
+                self.again = Some(Rollout {
+                    engine,
+                    auditor: Auditor::new(spec),
+                    facts: Vec::new(),
+                });
+                Ok(step)
+            }
+            (None, _) => Err(VerifyError::NoStart),
+            (Some(again), Some(Verb::Resume | Verb::Undo)) => {
+                self.found.hosts += 1;
+                again.engine = fold(&again.facts)?;
+                Ok(again.engine.step(at, input))
+            }
+            (Some(again), _) => Ok(again.engine.step(at, input)),
+        }
+    }
+
+    fn compare(&self, recorded: &[Fact], step: &Step) -> Option<Differs> {
+        let places = 0..recorded.len().max(step.facts.len());
+        let mut pairs = places.map(|place| (place, recorded.get(place), step.facts.get(place)));
+        let (place, recorded, now) = pairs.find(|(_, recorded, now)| recorded != now)?;
+        Some(Differs::Facts {
+            place,
+            recorded: recorded.cloned().map(Box::new),
+            now: now.cloned().map(Box::new),
+        })
+    }
+
+    /// The questions of a step, with whom the policy names for them.
+    fn remember(&mut self, step: &Step) {
+        let Some(again) = &self.again else {
+            return;
+        };
+        let spec = &again.engine.state().spec;
+        for command in &step.commands {
+            let (consultation, question, to) = match command {
+                Command::Effect(_) => continue,
+                Command::AskStrategy {
+                    consultation,
+                    view,
+                    state,
+                    ..
+                } => {
+                    let question = Question::Decide {
+                        view: view.clone(),
+                        state: state.clone(),
+                    };
+                    (*consultation, question, strategy_of(spec))
+                }
+                Command::AskGate {
+                    consultation,
+                    gate,
+                    call,
+                    state,
+                    ..
+                } => {
+                    let policy = spec.policy.gates.iter().find(|known| known.name == *gate);
+                    let pin = spec.pins.gates.get(gate);
+                    let (Some(policy), Some(pin)) = (policy, pin) else {
+                        continue;
+                    };
+                    let question = Question::Evaluate {
+                        call: call.clone(),
+                        state: state.clone(),
+                        evidence: Vec::new(),
+                        slots: policy.slots.keys().cloned().collect(),
+                    };
+                    let to = To {
+                        component: pin.clone(),
+                        config: policy.config.clone(),
+                        limits: policy.limits,
+                    };
+                    (*consultation, question, to)
+                }
+            };
+            self.asked.insert(consultation, Asked { question, to });
+        }
+    }
+
+    /// The answer that the engine takes is the one that was recorded.
+    fn taken(&mut self, seq: u64, at: Timestamp, input: &Input) {
+        let (consultation, said) = match input {
+            Input::Answer(EngineAnswer::Strategy {
+                consultation,
+                result,
+                ..
+            }) => (*consultation, said(result.clone().map(Answer::Decide))),
+            Input::Answer(EngineAnswer::Gate {
+                consultation,
+                result,
+                ..
+            }) => (*consultation, said(result.clone().map(Answer::Evaluate))),
+            Input::Answer(EngineAnswer::Command { .. })
+            | Input::Request(_)
+            | Input::Observation(_)
+            | Input::Elapsed => return,
+        };
+        // One that nobody answered is a host's word, as when it stopped.
+        let recorded = self.answered.remove(&consultation);
+        if recorded.is_some_and(|recorded| recorded != said) {
+            let what = Differs::Taken { consultation };
+            note(&mut self.found, Difference { seq, at, what });
+        }
+    }
+
+    async fn consultation(
+        &mut self,
+        seq: u64,
+        at: Timestamp,
+        told: &ConsultationRecord,
+    ) -> Result<(), VerifyError> {
+        let recorded = Recorded::read(self.journal, at, told).await?;
+        let consultation = told.consultation;
+        let Some(asked) = self.asked.remove(&consultation) else {
+            let what = Differs::NotAsked { consultation };
+            note(&mut self.found, Difference { seq, at, what });
+            return Ok(());
+        };
+        if let Some(what) = self.other_question(told, &recorded, &asked) {
+            let what = Differs::Question {
+                consultation,
+                who: told.who.clone(),
+                what,
+            };
+            note(&mut self.found, Difference { seq, at, what });
+            return Ok(());
+        }
+        if let Some(what) = self.other_answer(told, &recorded, asked.to.limits).await {
+            note(&mut self.found, Difference { seq, at, what });
+        }
+        Ok(())
+    }
+
+    /// What of a recorded question is not what the engine asked.
+    fn other_question(
+        &self,
+        told: &ConsultationRecord,
+        recorded: &Recorded,
+        asked: &Asked,
+    ) -> Option<&'static str> {
+        // A swap that is taken in the same turn as the question decides who gets it.
+        let same_turn = self.again.as_ref().map(|again| {
+            let spec = &again.engine.state().spec;
+            match &asked.question {
+                Question::Evaluate { .. } => {
+                    let name = told.who.strip_prefix("gate ").unwrap_or_default();
+                    spec.pins.gates.get(&name.into()).cloned()
+                }
+                Question::Decide { .. } | Question::Outline { .. } => {
+                    Some(spec.pins.strategy.clone())
+                }
+            }
+        });
+        let swapped = same_turn.flatten() == Some(told.component.clone());
+        if told.component != asked.to.component && !swapped {
+            return Some("the component");
+        }
+        if told.config != asked.to.config && !swapped {
+            return Some("the configuration");
+        }
+        let (then, now) = (
+            AskedForm::from(&recorded.question),
+            AskedForm::from(&asked.question),
+        );
+        (then != now).then_some("the question")
+    }
+
+    async fn other_answer(
+        &mut self,
+        told: &ConsultationRecord,
+        recorded: &Recorded,
+        limits: CallLimits,
+    ) -> Option<Differs> {
+        let (consultation, who) = (told.consultation, told.who.clone());
+        let same_host = recorded.host_key == self.plugins.host_key();
+        if !derivable(&recorded.said, same_host) {
+            self.found.answers.as_recorded += 1;
+            self.answered.insert(consultation, recorded.said.clone());
+            return None;
+        }
+        if let Err(differs) = self.load(told).await {
+            return differs;
+        }
+        let other = Other {
+            digest: told.component.clone(),
+            config: told.config.clone(),
+            limits,
+            remembers: Remembers::AsRecorded,
+        };
+        let mut again = Again::new(Arc::clone(self.plugins), self.rollout.clone(), other);
+        let reply = again.reply(recorded).await;
+        // The bytes are those of the last round; what the host adds to an answer is compared
+        // when the engine takes it.
+        let bytes = blob(reply.output).digest;
+        let same = match &told.output {
+            Some(digest) => bytes == *digest,
+            None => reply.said == recorded.said,
+        };
+        self.answered.insert(consultation, reply.said.clone());
+        if !same {
+            return Some(Differs::Answer {
+                consultation,
+                who,
+                recorded: Box::new(recorded.said.clone()),
+                now: Box::new(reply.said),
+            });
+        }
+        self.found.answers.same += 1;
+        if same_host && reply.fuel != recorded.fuel {
+            return Some(Differs::Fuel {
+                consultation,
+                who,
+                recorded: recorded.fuel,
+                now: reply.fuel,
+            });
+        }
+        self.found.answers.same_fuel += usize::from(same_host);
+        None
+    }
+
+    /// Makes sure that a component is there; says so once if it is not.
+    async fn load(&mut self, told: &ConsultationRecord) -> Result<(), Option<Differs>> {
+        if let Some(known) = self.components.get(&told.component) {
+            return known.map_err(|()| None);
+        }
+        let kind = if told.who == "strategy" {
+            PluginKind::Strategy
+        } else {
+            PluginKind::Gate
+        };
+        let loaded = self.plugins.load_stored(&told.component, kind).await;
+        let known = loaded.as_ref().map(|_| ()).map_err(|_| ());
+        self.components.insert(told.component.clone(), known);
+        loaded.map(|_| ()).map_err(|why| {
+            Some(Differs::NoComponent {
+                component: told.component.clone(),
+                who: told.who.clone(),
+                why: why.to_string(),
+            })
+        })
+    }
+}
+
+fn fold(facts: &[(Timestamp, Fact)]) -> Result<Engine, VerifyError> {
+    let facts = facts.iter().map(|(at, fact)| (*at, fact));
+    Engine::fold(facts).map_err(|_| VerifyError::NoStart)
+}
+
+fn note(found: &mut Verified, difference: Difference) {
+    if found.differences.len() < DIFFERENCES_MAX {
+        found.differences.push(difference);
+    } else {
+        found.more += 1;
+    }
+}
+
+fn strategy_of(spec: &Spec) -> To {
+    To {
+        component: spec.pins.strategy.clone(),
+        config: spec.policy.strategy.config.clone(),
+        limits: spec.policy.strategy.limits,
+    }
+}
+
+fn said(result: Result<Answer, Unavailable>) -> Said {
+    match result {
+        Ok(answer) => Said::Answer(answer),
+        Err(why) => Said::Unavailable(why),
+    }
+}
+
+/// Whether asking again must lead to the same. What a clock, the machine's memory or a source
+/// decided is taken as it was recorded; so is fuel that ran out on another kind of host.
+fn derivable(said: &Said, same_host: bool) -> bool {
+    let Said::Unavailable(why) = said else {
+        return true;
+    };
+    match why {
+        Unavailable::Failed { .. }
+        | Unavailable::BadAnswer(_)
+        | Unavailable::NotGranted { .. }
+        | Unavailable::TooManyRounds { .. }
+        | Unavailable::TooManyQueries { .. } => true,
+        Unavailable::Trap { .. } | Unavailable::OutOfFuel { .. } => same_host,
+        Unavailable::TimedOut { .. }
+        | Unavailable::LimitExceeded { .. }
+        | Unavailable::NonDeterministic { .. }
+        | Unavailable::Source { .. }
+        | Unavailable::Busy { .. }
+        | Unavailable::NotLoaded { .. }
+        | Unavailable::HostStopped => false,
+    }
+}
