@@ -262,6 +262,22 @@ impl Fleet {
             .collect()
     }
 
+    /// Whatever happened to the fleet: its journal leads to the same facts and answers again.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn assert_replays(&self) {
+        if !self.state().join("journal.db").exists() {
+            return;
+        }
+        let replayed = self
+            .command(&["replay", "--verify", "--format", "human"])
+            .output();
+        let replayed = replayed.expect("the binary can be started");
+        assert!(replayed.status.success(), "{replayed:?}");
+    }
+
     /// Nothing of the fleet runs any more, and nobody listens at its front doors.
     ///
     /// # Panics
@@ -288,6 +304,7 @@ impl Drop for Fleet {
         if !std::thread::panicking() {
             let stopped = stopped.expect("the binary can be started");
             assert!(stopped.status.success(), "{stopped:?}");
+            self.assert_replays();
         }
     }
 }

@@ -9,6 +9,7 @@ mod isolation;
 mod kills;
 mod languages;
 mod prometheus;
+mod replay;
 mod rollback;
 mod strategies;
 mod swap;

@@ -1,0 +1,197 @@
+//! What was recorded is run again, by the binary, without the fleet: the same facts and answers come
+//! out, and a journal that says otherwise is found out although its chain of hashes is whole.
+//!
+//! Every fleet of these tests is replayed when its test ends (`Fleet::assert_replays`), the killed
+//! ones too.
+
+use serde_json::Value;
+use wavegate_journal_sqlite::SqliteJournal;
+use wavegate_model::RolloutId;
+use wavegate_ports::journal::{Batch, Blob, Journal as _, NewRecord, StoredRecord};
+use wavegate_tests::crash_support::{assert_done, fleet, killed_at, policy};
+use wavegate_tests::fleet::{Done, Fleet};
+
+const RUN: [&str; 4] = ["run", "demo", "--format", "human"];
+
+/// A rollout with a gate, killed once and gone on with; its fleet is down.
+fn recorded() -> Fleet {
+    let fleet = fleet(&policy("{nodes: 25%, wait: 100ms}"));
+    fleet.up();
+    killed_at(&fleet, &RUN, "turn:after-commit:30");
+    fleet
+        .wavegate(&["resume", "last", "--format", "human"])
+        .expect(0);
+    assert_done(&fleet);
+    fleet.down();
+    fleet
+}
+
+fn verify(fleet: &Fleet) -> Done {
+    fleet.wavegate(&["replay", "last", "--verify", "--format", "json"])
+}
+
+fn only(done: &Done) -> Value {
+    let lines = done.json();
+    assert_eq!(lines.len(), 1, "{}", done.out);
+    lines[0].clone()
+}
+
+/// What is done to each record on its way into another journal.
+fn rewritten(fleet: &Fleet, change: impl Fn(&mut StoredRecord)) -> usize {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    let file = fleet.state().join("journal.db");
+    runtime.block_on(async {
+        let old = SqliteJournal::open_read_only(&file).expect("there is a journal");
+        let rollout: RolloutId = old.rollouts().await.unwrap()[0].rollout.clone();
+        let mut records = old.read(&rollout, 0).await.unwrap();
+        let mut blobs: Vec<Blob> = Vec::new();
+        for record in &records {
+            for digest in digests(&record.record) {
+                if let Some(bytes) = old.blob(&digest).await.unwrap() {
+                    blobs.push(Blob { digest, bytes });
+                }
+            }
+        }
+        drop(old);
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(fleet.state().join(format!("journal.db{end}")));
+        }
+        let mut changed = 0;
+        for record in &mut records {
+            let before = record.record.body.clone();
+            change(record);
+            changed += usize::from(record.record.body != before);
+        }
+        let new = SqliteJournal::open(&file).expect("a journal can be made");
+        let writer = new.open(&rollout).await.unwrap();
+        let batch = Batch {
+            rollout,
+            writer,
+            records: records.into_iter().map(|stored| stored.record).collect(),
+            blobs,
+        };
+        new.append(batch).await.unwrap();
+        changed
+    })
+}
+
+/// Everything in a consultation that is the digest of a blob.
+fn digests(record: &NewRecord) -> Vec<wavegate_model::Digest> {
+    let body: Value = serde_json::from_slice(&record.body).expect("bodies are JSON");
+    let one = [&body["input"], &body["output"]];
+    let evidence = body["evidence"].as_array().into_iter().flatten();
+    let texts = one.into_iter().chain(evidence.map(|pair| &pair[1]));
+    let texts = texts.filter_map(Value::as_str);
+    texts
+        .filter_map(|text| wavegate_model::Digest::parse(text).ok())
+        .collect()
+}
+
+/// Puts another text in the place of the first one of a kind of record.
+fn replace_once(fleet: &Fleet, kind: &str, has: &str, from: &str, to: &str) -> usize {
+    let done = std::cell::Cell::new(false);
+    rewritten(fleet, |stored| {
+        let text = String::from_utf8(stored.record.body.clone()).expect("bodies are text");
+        let fits = stored.record.kind == kind && text.contains(has) && text.contains(from);
+        if fits && !done.replace(true) {
+            stored.record.body = text.replace(from, to).into_bytes();
+        }
+    })
+}
+
+#[test]
+fn a_killed_rollout_leads_to_the_same_facts_and_answers_again() {
+    let fleet = recorded();
+    let told = only(&verify(&fleet).expect(0));
+    assert_eq!(told["result"], "verified", "{told}");
+    assert_eq!(
+        told["hosts"], 2,
+        "the one that was killed, and the next: {told}"
+    );
+    assert!(told["same_answers"].as_u64() > Some(10), "{told}");
+    assert_eq!(told["same_fuel"], told["same_answers"], "{told}");
+    assert_eq!(told["differences"].as_array().map(Vec::len), Some(0));
+    let human = fleet
+        .wavegate(&["replay", "--verify", "--format", "human"])
+        .expect(0);
+    assert!(human.out.contains(": verified"), "{}", human.out);
+}
+
+#[test]
+fn an_answer_that_nobody_gave_is_found_out() {
+    let fleet = recorded();
+    // The verdict that was acted on is not the one that the gate gave.
+    let changed = replace_once(
+        &fleet,
+        "step",
+        "\"after-batch\"",
+        "\"verdict\":\"hold\"",
+        "\"verdict\":\"pass\"",
+    );
+    assert_eq!(changed, 1, "a gate held at least once");
+    let told = only(&verify(&fleet).expect(12));
+    let texts = told["differences"].to_string();
+    assert!(
+        texts.contains("is not the one that was recorded"),
+        "{texts}"
+    );
+    std::fs::remove_file(fleet.state().join("journal.db")).expect("the journal is there");
+}
+
+#[test]
+fn a_fact_that_does_not_follow_is_found_out() {
+    let fleet = recorded();
+    let changed = replace_once(
+        &fleet,
+        "step",
+        "batch-passed",
+        "{\"batch-passed\"",
+        "{\"batch-settled\"",
+    );
+    assert_eq!(changed, 1);
+    let done = verify(&fleet).expect(12);
+    let told = only(&done);
+    assert_eq!(told["result"], "differs", "{told}");
+    let texts = told["differences"].to_string();
+    assert!(texts.contains("the engine decides"), "{texts}");
+    let human = fleet.wavegate(&["replay", "last", "--verify", "--format", "human"]);
+    assert!(human.out.contains("it goes another way"), "{}", human.out);
+    std::fs::remove_file(fleet.state().join("journal.db")).expect("the journal is there");
+}
+
+#[test]
+fn another_plugin_is_asked_what_was_asked_then() {
+    let fleet = recorded();
+    let same = [
+        "replay",
+        "last",
+        "--with",
+        "strategy=canary",
+        "--format",
+        "json",
+    ];
+    let told = only(&fleet.wavegate(&same).expect(0));
+    assert_eq!(
+        (&told["verb"], &told["result"]),
+        (&"replay".into(), &"same".into()),
+        "{told}"
+    );
+    let other = fleet.folder().join("rolling.yaml");
+    std::fs::write(&other, "{}\n").expect("the folder can be written");
+    let other = other.display().to_string();
+    let rolling = [
+        "replay",
+        "last",
+        "--with",
+        "strategy=rolling",
+        "--config",
+        &other,
+    ];
+    let told = fleet
+        .wavegate(&[&rolling[..], &["--format", "human"]].concat())
+        .expect(0);
+    assert!(told.out.contains("differs"), "{}", told.out);
+    assert!(!told.out.contains("would be refused"), "{}", told.out);
+    let nothing = fleet.wavegate(&["replay", "last"]).expect(2);
+    assert!(nothing.err.contains("--verify checks"), "{}", nothing.err);
+}
