@@ -5,6 +5,7 @@
 //! `figure: {"name": "fresh instance", "median": 3.1, "unit": "µs", "rounds": 5, "target": "at most 10"}`.
 //! `target` may be left out. All other lines are for people.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -18,10 +19,11 @@ use crate::{checks, languages, run};
 /// Around the part of the document that this command writes.
 const TABLE_BEGIN: &str = "<!-- figures: begin -->\n";
 const TABLE_END: &str = "<!-- figures: end -->\n";
+const HEAD: &str = "| benchmark | figure | median | target | rounds |\n|---|---|--:|---|--:|\n";
 
 /// What a document looks like that has no figures yet.
 const EMPTY_DOCUMENT: &str = "# Benchmarks\n\n\
-    Written by `cargo xtask bench --write`: medians of interleaved rounds.\n\n\
+    Written by `cargo xtask bench --write [NAME…]`: medians of interleaved rounds.\n\n\
     <!-- figures: begin -->\n<!-- figures: end -->\n";
 
 /// Where the table goes.
@@ -33,7 +35,7 @@ pub(crate) enum Output {
 }
 
 /// One figure, as a benchmark prints it.
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Figure {
     name: String,
@@ -51,9 +53,6 @@ struct Measured {
 
 /// Runs the named benchmarks, one after another so that they do not disturb each other.
 pub(crate) fn measure(project: &Project, names: &[String], output: Output) -> Result<()> {
-    if output == Output::Document && !names.is_empty() {
-        bail!("the document holds the figures of one run: write it without naming benchmarks");
-    }
     let mut measured = Vec::new();
     // Figures of whole processes come from the built binary.
     checks::build(project)?;
@@ -80,10 +79,11 @@ pub(crate) fn measure(project: &Project, names: &[String], output: Output) -> Re
             bail!("benchmark {bench} ended with {status}");
         }
     }
-    let table = table(&measured);
-    println!("\n{table}");
+    let rows = rows(&measured);
+    println!("\n{HEAD}{}", rows.concat());
     if output == Output::Document {
-        write(&project.root.join("runtime/docs/benchmarks.md"), &table)?;
+        let path = project.root.join("runtime/docs/benchmarks.md");
+        write(&path, |old| merged(old, &rows))?;
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ pub(crate) fn languages(project: &Project) -> Result<()> {
     if !status.success() {
         bail!("the benchmark of languages ended with {status}");
     }
-    write(&project.root.join("sdk/README.md"), &table)
+    write(&project.root.join("sdk/README.md"), |_| table)
 }
 
 /// Packages and names of the benchmark targets to run.
@@ -144,29 +144,57 @@ fn parse(line: &str) -> Option<Result<Figure, serde_json::Error>> {
     line.strip_prefix("figure: ").map(serde_json::from_str)
 }
 
-fn table(measured: &[Measured]) -> String {
-    let mut table =
-        String::from("| benchmark | figure | median | target | rounds |\n|---|---|--:|---|--:|\n");
-    for Measured { bench, figure } in measured {
-        table.push_str(&format!(
+fn rows(measured: &[Measured]) -> Vec<String> {
+    let row = |Measured { bench, figure }: &Measured| {
+        format!(
             "| {bench} | {} | {:.3} {} | {} | {} |\n",
             figure.name, figure.median, figure.unit, figure.target, figure.rounds
-        ));
-    }
-    table
+        )
+    };
+    measured.iter().map(row).collect()
 }
 
-fn write(path: &Path, table: &str) -> Result<()> {
+/// Makes the table of a document anew from what it is.
+fn write(path: &Path, table: impl FnOnce(&str) -> String) -> Result<()> {
     let document = fs::read_to_string(path).unwrap_or_else(|_| EMPTY_DOCUMENT.to_owned());
     let document = replaced(&document, table)
         .with_context(|| format!("failed to find the place for figures in {}", path.display()))?;
     fs::write(path, document).with_context(|| format!("failed to write {}", path.display()))
 }
 
-fn replaced(document: &str, table: &str) -> Option<String> {
+fn replaced(document: &str, table: impl FnOnce(&str) -> String) -> Option<String> {
     let (before, rest) = document.split_once(TABLE_BEGIN)?;
-    let (_, after) = rest.split_once(TABLE_END)?;
+    let (old, after) = rest.split_once(TABLE_END)?;
+    let table = table(old);
     Some(format!("{before}{TABLE_BEGIN}{table}{TABLE_END}{after}"))
+}
+
+/// The table with these rows. Those of benchmarks that did not run stay: figures are compared
+/// within a benchmark, never between two.
+fn merged(old: &str, rows: &[String]) -> String {
+    let bench_of = |row: &str| row.split('|').nth(1).map(|cell| cell.trim().to_owned());
+    let ran: BTreeSet<_> = rows.iter().map(|row| bench_of(row)).collect();
+    let new_of = |bench: &Option<String>| -> String {
+        let mine = rows.iter().filter(|row| bench_of(row) == *bench);
+        mine.map(String::as_str).collect()
+    };
+    let mut table = HEAD.to_owned();
+    let mut placed = BTreeSet::new();
+    for row in old.lines().skip(HEAD.lines().count()) {
+        let bench = bench_of(row);
+        if !ran.contains(&bench) {
+            table.push_str(row);
+            table.push('\n');
+        } else if placed.insert(bench.clone()) {
+            table.push_str(&new_of(&bench));
+        }
+    }
+    for bench in ran {
+        if !placed.contains(&bench) {
+            table.push_str(&new_of(&bench));
+        }
+    }
+    table
 }
 
 #[cfg(test)]
@@ -177,11 +205,24 @@ mod tests {
     fn a_figure_is_read_and_put_into_the_document() {
         let line = r#"figure: {"name": "fresh", "median": 3.25, "unit": "µs", "rounds": 5}"#;
         let figure = parse(line).expect("a figure").expect("well formed");
-        let bench = "calls".to_owned();
-        let table = table(&[Measured { bench, figure }]);
-        let document = replaced(EMPTY_DOCUMENT, &table).expect("a place for it");
-        assert!(document.contains("| calls | fresh | 3.250 µs |  | 5 |\n<!-- figures: end -->"));
-        assert_eq!(replaced(&document, &table), Some(document));
+        let of = |bench: &str, median| Measured {
+            bench: bench.to_owned(),
+            figure: Figure {
+                median,
+                ..figure.clone()
+            },
+        };
+        let first = rows(&[of("calls", 3.25), of("steps", 1.0)]);
+        let document = replaced(EMPTY_DOCUMENT, |old| merged(old, &first)).expect("a place for it");
+        assert!(document.contains("| calls | fresh | 3.250 µs |  | 5 |\n| steps |"));
+        assert_eq!(
+            replaced(&document, |old| merged(old, &first)).as_ref(),
+            Some(&document)
+        );
+        // Another run of one of them leaves the other as it is.
+        let second = replaced(&document, |old| merged(old, &rows(&[of("calls", 4.0)])))
+            .expect("a place for it");
+        assert_eq!(second, document.replace("3.250", "4.000"));
     }
 
     #[test]
