@@ -4,6 +4,7 @@ use crate::contract::{self, Version};
 use crate::text::clean;
 use crate::wasi;
 use crate::workbench::Import;
+use serde::Deserialize;
 use wasmparser::{Encoding, Parser, Payload};
 use wavegate_model::limits::ResourceClass;
 use wavegate_model::plugin::PluginKind;
@@ -39,7 +40,7 @@ pub(crate) struct Inspected {
 }
 
 /// What a component says about itself besides its contract, in a custom section of this name.
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
     #[serde(default)]
@@ -185,7 +186,11 @@ impl Inspected {
         let Some(manifest) = &self.manifest else {
             return Ok(ResourceClass::default());
         };
-        let read: Result<Manifest, _> = serde_json::from_slice(manifest);
+        // A list would do for the record otherwise.
+        let object: Result<serde_json::Map<String, serde_json::Value>, _> =
+            serde_json::from_slice(manifest);
+        let read =
+            object.and_then(|object| Manifest::deserialize(serde_json::Value::Object(object)));
         let read = read.map_err(|error| PluginRejected::NotAComponent {
             reference: reference.to_owned(),
             detail: clean(&format!("its section `{MANIFEST}` cannot be read: {error}")),
