@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use wavegate_engine::{Fact, Input, State};
+use wavegate_engine::decide::FoldError;
+use wavegate_engine::{Engine, Fact, Input, State};
 use wavegate_model::{ConsultationId, Digest, Query, RolloutId, Timestamp, Unavailable};
 use wavegate_ports::journal::{Blob, Journal, JournalError, NewRecord, StoredRecord};
 
@@ -92,13 +93,47 @@ pub struct Story {
     pub consultations: Vec<(Timestamp, ConsultationRecord)>,
     /// Number of the last record.
     pub last: u64,
+    /// Of each record with facts: how many facts there are with its own, and its number.
+    steps: Vec<(usize, u64)>,
 }
 
 impl Story {
+    /// A story without a record yet.
+    pub fn new(rollout: RolloutId) -> Self {
+        Self {
+            rollout,
+            facts: Vec::new(),
+            consultations: Vec::new(),
+            last: 0,
+            steps: Vec::new(),
+        }
+    }
+
     /// The state that the facts make.
     pub fn state(&self) -> Option<State> {
+        Some(self.engine().ok()?.state().clone())
+    }
+
+    /// The engine that the facts make.
+    ///
+    /// # Errors
+    /// Names the record that cannot be one of this rollout.
+    pub fn engine(&self) -> Result<Engine, RunError> {
         let facts = self.facts.iter().map(|(at, fact)| (*at, fact));
-        Some(wavegate_engine::Engine::fold(facts).ok()?.state().clone())
+        Engine::fold(facts).map_err(|error| {
+            let detail = match &error {
+                FoldError::NoStart => error.to_string(),
+                FoldError::Misfit { number, why } => {
+                    let after = self.steps.partition_point(|(facts, _)| facts <= number);
+                    let record = self.steps.get(after).map_or(self.last, |step| step.1);
+                    format!("record {record}: {}", shown(&why.to_string()))
+                }
+            };
+            RunError::Unreadable {
+                rollout: self.rollout.clone(),
+                detail,
+            }
+        })
     }
 
     /// Takes more records, as a reader that follows a journal does.
@@ -116,13 +151,16 @@ impl Story {
                     stored.seq
                 )));
             }
-            let bad =
-                |error: serde_json::Error| unreadable(format!("record {}: {error}", stored.seq));
+            let bad = |error: serde_json::Error| {
+                let why = shown(&error.to_string());
+                unreadable(format!("record {}: {why}", stored.seq))
+            };
             match record.kind.as_str() {
                 STEP => {
                     let step: StepRecord = serde_json::from_slice(&record.body).map_err(bad)?;
                     self.facts
                         .extend(step.facts.into_iter().map(|fact| (record.at, fact)));
+                    self.steps.push((self.facts.len(), stored.seq));
                 }
                 CONSULTATION => {
                     let consultation = serde_json::from_slice(&record.body).map_err(bad)?;
@@ -134,6 +172,24 @@ impl Story {
         }
         Ok(())
     }
+}
+
+/// What is said about bytes that this program did not write quotes them: short, and without
+/// anything that would move a cursor.
+fn shown(text: &str) -> String {
+    const CHARS_MAX: usize = 300;
+    let mut shown = String::new();
+    for c in text.chars().take(CHARS_MAX) {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    if text.chars().nth(CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Reads a rollout from its journal.
@@ -148,12 +204,7 @@ pub async fn read_story(journal: &dyn Journal, rollout: &RolloutId) -> Result<St
             rollout: rollout.clone(),
         }));
     }
-    let mut story = Story {
-        rollout: rollout.clone(),
-        facts: Vec::new(),
-        consultations: Vec::new(),
-        last: 0,
-    };
+    let mut story = Story::new(rollout.clone());
     story.extend(&records)?;
     Ok(story)
 }

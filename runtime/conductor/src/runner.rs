@@ -337,8 +337,7 @@ impl Turns {
                     rollout: rollout.clone(),
                     detail,
                 };
-                let engine =
-                    Engine::fold(facts()).map_err(|error| unreadable(error.to_string()))?;
+                let engine = story.engine()?;
                 let mut auditor = Auditor::new(&engine.state().spec);
                 for (at, fact) in facts() {
                     auditor

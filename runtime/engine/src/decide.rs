@@ -9,6 +9,7 @@ use crate::agenda::Agenda;
 use crate::apply::{apply, begin};
 use crate::command::Command;
 use crate::fact::Fact;
+use crate::fits::{self, Misfit};
 use crate::input::Input;
 use crate::site::{self, Next};
 use crate::state::{SitePhase, State};
@@ -48,6 +49,15 @@ pub enum FoldError {
     /// The first fact is not the start.
     #[error("the first fact of a rollout must be its start")]
     NoStart,
+    /// A fact is about another rollout, or about none.
+    #[error("fact {number} does not belong there: {why}")]
+    Misfit {
+        /// Its number among the facts, from 0.
+        number: usize,
+        /// What is wrong with it.
+        #[source]
+        why: Misfit,
+    },
 }
 
 impl Engine {
@@ -78,8 +88,11 @@ impl Engine {
         let Some((at, Fact::Started { spec })) = facts.next() else {
             return Err(FoldError::NoStart);
         };
+        let misfit = |number: usize| move |why| FoldError::Misfit { number, why };
+        fits::start(spec).map_err(misfit(0))?;
         let mut state = begin(at, spec);
-        for (at, fact) in facts {
+        for (index, (at, fact)) in facts.enumerate() {
+            fits::fits(&state, fact).map_err(misfit(index + 1))?;
             apply(&mut state, at, fact);
         }
         let mut engine = Self {

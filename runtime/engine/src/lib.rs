@@ -26,6 +26,7 @@ pub mod evidence;
 pub mod explain;
 pub mod fact;
 pub mod failure;
+pub mod fits;
 pub mod gates;
 pub mod guard;
 pub mod input;
