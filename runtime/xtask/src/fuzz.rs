@@ -4,6 +4,7 @@
 //! in a folder of their own. What a target checks is written there; here is where it starts
 //! from, how long it looks, and what becomes of what it finds.
 
+pub(crate) mod counters;
 mod dictionary;
 
 use std::fs;
@@ -21,6 +22,7 @@ use crate::{run, tools};
 struct Target {
     /// The name of its program and of its folders under `tests/fuzz`.
     name: &'static str,
+    crates: Crates,
     /// Folders with inputs to start from, beside those that were kept.
     seeds: &'static [&'static str],
     /// Folders whose files are one input together, with a line between them.
@@ -31,24 +33,54 @@ struct Target {
     bytes_max: u32,
 }
 
-const TARGETS: &[Target] = &[Target {
-    name: "documents",
-    seeds: &[
-        "tests/documents/good",
-        "tests/documents/warn",
-        "tests/documents/bad",
-    ],
-    joined: &[("runtime/cli/quickstart", "---\n")],
-    words: Some("runtime/documents/schemas/any.json"),
-    bytes_max: 16 << 10,
-}];
+/// Where a target is, and with that which code is watched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Crates {
+    /// `wavegate-fuzz`: few dependencies, all of them watched.
+    Few,
+    /// `wavegate-fuzz-host`: it needs the Wasm engine. Only crates of ours are watched, so that the
+    /// others are those of any build, and an input is run at their usual speed.
+    Host,
+}
 
-/// Counters on every edge, and what values were compared with, so that the search sees how near
-/// an input comes to another branch. Checks of the debug profile are on: an overflow is a find.
-const INSTRUMENTED: &str = "--cfg fuzzing -Cdebug-assertions -Ccodegen-units=1 \
-    -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-    -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
+const TARGETS: &[Target] = &[
+    Target {
+        name: "documents",
+        crates: Crates::Few,
+        seeds: &[
+            "tests/documents/good",
+            "tests/documents/warn",
+            "tests/documents/bad",
+        ],
+        joined: &[("runtime/cli/quickstart", "---\n")],
+        words: Some("runtime/documents/schemas/any.json"),
+        bytes_max: 16 << 10,
+    },
+    Target {
+        name: "components",
+        crates: Crates::Host,
+        seeds: &["plugins/components", "tests/guests/old"],
+        joined: &[],
+        words: None,
+        bytes_max: 256 << 10,
+    },
+    Target {
+        name: "answers",
+        crates: Crates::Host,
+        seeds: &[],
+        joined: &[],
+        words: None,
+        bytes_max: 4 << 10,
+    },
+    Target {
+        name: "journal",
+        crates: Crates::Host,
+        seeds: &[],
+        joined: &[],
+        words: None,
+        bytes_max: 64 << 10,
+    },
+];
 
 /// Seconds and mebibytes after which an input is a find whatever it does. The checks of a target
 /// have narrower bounds, and words for them.
@@ -90,7 +122,7 @@ pub(crate) fn search(
         match bench.search(minutes)? {
             Some(find) => {
                 println!("{}: found {}", target.name, find.display());
-                println!("    it fails now in: cargo test --release -p wavegate-fuzz");
+                println!("    it fails now in: cargo xtask test");
                 counts.failed += 1;
             }
             None => counts.passed += 1,
@@ -156,7 +188,12 @@ impl<'a> Bench<'a> {
             .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
             .arg(format!("-rss_limit_mb={MEMORY_MIB_MAX}"))
             // Each input is a file for a moment: not one of a disk, where there is another place.
-            .env("TMPDIR", memory_or_temporary());
+            .env("TMPDIR", memory_or_temporary())
+            // Where it was is worth less than the input, and finding it out takes more memory than
+            // an input may.
+            .env("RUST_BACKTRACE", "0")
+            // Those that are made rather than found, a program writes at its start.
+            .env("WAVEGATE_FUZZ_SEEDS", &self.seeds);
         command
     }
 
@@ -246,9 +283,17 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Builds the program of a target. Naming the system that it runs on keeps the counters out of
-/// build scripts and macros.
+/// Builds the program of a target.
 fn build(project: &Project, target: &Target) -> Result<PathBuf> {
+    match target.crates {
+        Crates::Few => build_alone(project, target),
+        Crates::Host => build_among_others(project, target),
+    }
+}
+
+/// With counters everywhere, in a folder of its own. Naming the system that it runs on keeps them
+/// out of build scripts and macros.
+fn build_alone(project: &Project, target: &Target) -> Result<PathBuf> {
     let rustc = run::output(project.command("rustc").arg("-vV"))?;
     let host = rustc.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.context("failed to find out what system this is")?;
@@ -256,19 +301,27 @@ fn build(project: &Project, target: &Target) -> Result<PathBuf> {
     run::succeed(
         project
             .cargo("build")
-            .args([
-                "--release",
-                "--package",
-                "wavegate-fuzz",
-                "--bin",
-                target.name,
-            ])
+            .args(["--release", "--package", "wavegate-fuzz"])
+            .args(["--bin", target.name, "--features", "search"])
             .args(["--target", host])
             .env("CARGO_TARGET_DIR", &folder)
             .env("CARGO_INCREMENTAL", "0")
-            .env("RUSTFLAGS", INSTRUMENTED),
+            .env("RUSTFLAGS", counters::FLAGS.join(" ")),
     )?;
     Ok(folder.join(host).join("release").join(target.name))
+}
+
+/// With counters in crates of ours, and with the others as any build has them. A test is built
+/// along, because the features of dependencies are otherwise others.
+fn build_among_others(project: &Project, target: &Target) -> Result<PathBuf> {
+    let mut cargo = project.cargo("build");
+    cargo
+        .args(["--release", "--workspace", "--bin", target.name])
+        .args(["--test", "kept", "--features", "wavegate-fuzz-host/search"])
+        .env("CARGO_INCREMENTAL", "0");
+    counters::install(&mut cargo)?;
+    run::succeed(&mut cargo)?;
+    Ok(project.target.join("release").join(target.name))
 }
 
 /// The files of a folder as one input.

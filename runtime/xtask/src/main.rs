@@ -83,8 +83,8 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    // Cargo calls this program in the place of the compiler while guests are built.
-    if let Some(code) = plugins::wrapper::run() {
+    // Cargo calls this program in the place of the compiler while guests and fuzzers are built.
+    if let Some(code) = plugins::wrapper::run().or_else(fuzz::counters::run) {
         return code;
     }
     match run(Arguments::parse()) {

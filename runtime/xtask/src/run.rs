@@ -1,7 +1,7 @@
 //! Runs commands with their output passed on while they run.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -24,6 +24,16 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
         bail!("{} ended with {status}", shown(command));
     }
     Ok(())
+}
+
+/// Runs the command that this process stands for, and ends as it does.
+pub(crate) fn in_place_of(command: &mut Command) -> ExitCode {
+    match command.status() {
+        Ok(status) => {
+            u8::try_from(status.code().unwrap_or(1)).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// Runs `cargo test` and counts the tests.

@@ -1,5 +1,6 @@
 //! Inputs that were kept: what reaches code that nothing else reaches, and what was once wrong.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// An input, and the file that it is kept in.
@@ -36,4 +37,23 @@ pub fn read(folder: &str) -> std::io::Result<Vec<Kept>> {
         Ok(Kept { path, bytes })
     };
     paths.into_iter().map(read).collect()
+}
+
+/// Checks what was found and the corpus of a target. More memory than allowed ends the process
+/// without a word, so that the input is named where nothing is captured.
+///
+/// # Panics
+/// If there are fewer inputs than there should be, or one of them is a finding.
+pub fn replay(target: &str, check: fn(&[u8]), at_least: usize) {
+    let mut inputs = read(&format!("found/{target}")).expect("what was found");
+    inputs.extend(read(&format!("corpus/{target}")).expect("the corpus"));
+    assert!(inputs.len() >= at_least, "only {} inputs", inputs.len());
+    for input in inputs {
+        let run = std::panic::catch_unwind(|| check(&input.bytes));
+        if run.is_err() {
+            let name = input.path.display();
+            let _ = writeln!(std::io::stderr(), "the input is {name}");
+            panic!("{name} is a finding");
+        }
+    }
 }

@@ -5,8 +5,8 @@
 //! others; and the inputs that were kept, under `corpus` and `found`.
 //!
 //! **Does not own:** the search. `cargo xtask fuzz` builds the programs of `src/bin` with a fuzzer
-//! that watches which code an input reaches. Without it they are empty; the tests replay all
-//! inputs that were kept through the same functions.
+//! that watches which code an input reaches; an ordinary build leaves them out. The tests replay
+//! all inputs that were kept through the same functions.
 //!
 //! **Start at** [`documents::check`].
 

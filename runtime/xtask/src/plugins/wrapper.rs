@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use super::{PLUGINS, crate_name};
+use crate::run::in_place_of;
 
 /// Set for the compiler calls of a guest build, and nowhere else.
 const MARK: &str = "WAVEGATE_GUEST_BUILD";
@@ -26,15 +27,9 @@ pub(crate) fn run() -> Option<ExitCode> {
     std::env::var_os(MARK)?;
     let mut arguments = std::env::args_os().skip(1);
     let compiler = arguments.next()?;
-    let status = Command::new(compiler)
-        .args(fixed(arguments.collect()))
-        .status();
-    Some(match status {
-        Ok(status) => {
-            u8::try_from(status.code().unwrap_or(1)).map_or(ExitCode::FAILURE, ExitCode::from)
-        }
-        Err(_) => ExitCode::FAILURE,
-    })
+    Some(in_place_of(
+        Command::new(compiler).args(fixed(arguments.collect())),
+    ))
 }
 
 /// The arguments with the number of one of our own crates replaced.

@@ -1,27 +1,20 @@
 //! Looks for documents that are read badly. `cargo xtask fuzz documents` builds and runs it.
-#![cfg_attr(fuzzing, no_main)]
+#![no_main]
 
-#[cfg(fuzzing)]
-mod search {
-    use std::sync::LazyLock;
-    use wavegate_fuzz::{documents, mutate};
+use std::sync::LazyLock;
+use wavegate_fuzz::{documents, mutate};
 
-    static WORDS: LazyLock<mutate::Words> =
-        LazyLock::new(|| mutate::Words::of_schema(&wavegate_documents::schema_of_all()));
+static WORDS: LazyLock<mutate::Words> =
+    LazyLock::new(|| mutate::Words::of_schema(&wavegate_documents::schema_of_all()));
 
-    libfuzzer_sys::fuzz_target!(|data: &[u8]| documents::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| documents::check(data));
 
-    libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-        match mutate::lines(&data[..size], &WORDS, seed) {
-            Some(changed) if changed.len() <= max_size => {
-                data[..changed.len()].copy_from_slice(&changed);
-                changed.len()
-            }
-            Some(_) | None => libfuzzer_sys::fuzzer_mutate(data, size, max_size),
+libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    match mutate::lines(&data[..size], &WORDS, seed) {
+        Some(changed) if changed.len() <= max_size => {
+            data[..changed.len()].copy_from_slice(&changed);
+            changed.len()
         }
-    });
-}
-
-/// Without the fuzzer there is nothing to run.
-#[cfg(not(fuzzing))]
-fn main() {}
+        Some(_) | None => libfuzzer_sys::fuzzer_mutate(data, size, max_size),
+    }
+});

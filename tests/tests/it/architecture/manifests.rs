@@ -96,7 +96,8 @@ fn dependencies_are_declared_once_in_the_workspace() {
     for manifest in manifests() {
         for (section, line) in entries(&manifest) {
             let names_one = section.contains("dependencies.");
-            let is_plain = line.ends_with(".workspace = true");
+            let is_plain = line.ends_with(".workspace = true")
+                || line.ends_with(" = { workspace = true, optional = true }");
             if names_one || (is_list_of_dependencies(section) && !is_plain) {
                 broken.push(format!("{}: [{section}] {line}", manifest.path));
             }
