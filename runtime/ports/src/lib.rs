@@ -13,6 +13,7 @@ pub mod encoding;
 pub mod journal;
 pub mod plugins;
 pub mod sources;
+pub mod world;
 
 use std::future::Future;
 use std::pin::Pin;
