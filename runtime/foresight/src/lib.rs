@@ -1,17 +1,19 @@
-//! What would have been: asks the questions of a recorded rollout again.
+//! What will be, and what would have been: simulates rollouts, and asks the questions of a
+//! recorded one again.
 //!
-//! **Owns:** reading consultations back from a journal, asking a component the same with the
+//! **Owns:** simulation in virtual time and what it comes to; reading consultations back from a journal, asking a component the same with the
 //! evidence that was recorded, and saying whether it decides otherwise. It needs neither a
 //! cluster nor a source.
 //!
 //! **Does not own:** the rounds of evidence (they are the conductor's, so that what is asked
 //! again goes the way that it went), nor calling plugins (they come through `ports`).
 //!
-//! **Start at** [`what_if`] and [`verify()`]. [`recorded`] reads, [`again`] asks, [`mod@verify`] runs a
+//! **Start at** [`simulate::simulate`], [`what_if`] and [`verify()`]. [`recorded`] reads, [`again`] asks, [`mod@verify`] runs a
 //! whole journal again.
 
 pub mod again;
 pub mod recorded;
+pub mod simulate;
 #[cfg(test)]
 mod tests;
 pub mod verify;
