@@ -72,6 +72,9 @@ pub(crate) enum Command {
     Validate(Files),
     /// Shows waves, sites, stages, gates and limits of rollouts; touches nothing.
     Plan(Files),
+    /// Plays a rollout through over simulated fleets, again and again, with the real engine and the
+    /// real plugins: how long it takes, which bad releases it catches, and what they do until then.
+    Simulate(Simulate),
     /// Runs the rollouts of documents until they end.
     Run(Run),
     /// Goes on with a rollout that a host has left.
@@ -177,6 +180,40 @@ pub(crate) struct Files {
     /// Documents, or folders of documents.
     #[arg(required = true, value_name = "FILE|DIR")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// Documents, or folders of documents.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Which rollout of the documents, if they have several.
+    #[arg(long, env = "WAVEGATE_ROLLOUT", value_name = "NAME")]
+    pub(crate) rollout: Option<String>,
+    /// Which simulation of the documents, if they have several.
+    #[arg(long, env = "WAVEGATE_SIMULATION", value_name = "NAME")]
+    pub(crate) simulation: Option<String>,
+    /// How often.
+    #[arg(long, env = "WAVEGATE_RUNS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) runs: u32,
+    /// What everything is drawn from: the same seed, documents, plugins and version give the same
+    /// figures.
+    #[arg(long, env = "WAVEGATE_SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Compares with another rollout of the documents, with the rollout of other documents, or with
+    /// another plugin in a part of the policy.
+    #[arg(
+        long,
+        env = "WAVEGATE_COMPARE",
+        value_name = "NAME|FILE|DIR|strategy=REF|gate/NAME=REF"
+    )]
+    pub(crate) compare: Option<String>,
+    /// Writes the report as one page, with plots, that needs no network.
+    #[arg(long, env = "WAVEGATE_HTML", value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Threads; as many as there are processors if none is said.
+    #[arg(long, env = "WAVEGATE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ mod rehearse;
 mod report;
 mod requests;
 mod shipped;
+mod simulated;
 mod swap_text;
 mod toolbox;
 mod verdicts;
@@ -36,7 +37,7 @@ use args::{Cli, Command, Plugin};
 use clap::Parser as _;
 use commands::{
     down, init, look, man, plan, plugin, plugin_bench, plugin_call, plugin_look, plugin_test,
-    quickstart, replay, run, steer, undo,
+    quickstart, replay, run, simulate, steer, undo,
 };
 use exit::{Exit, Failure, Result};
 use std::process::ExitCode;
@@ -94,6 +95,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Init(args) => init::init(&args, format),
         Command::Validate(args) => plan::validate(args, &state, format).await,
         Command::Plan(args) => plan::plan(args, &state, format).await,
+        Command::Simulate(args) => simulate::simulate(args, &state, format).await,
         Command::Run(args) => run::run(args, &state, format).await,
         Command::Resume(args) => run::resume(args, &state, format).await,
         Command::Status(args) => look::status(args, &state, format).await,

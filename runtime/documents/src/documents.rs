@@ -2,7 +2,9 @@
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Problems, quoted};
 use crate::fields::{Cx, Spot};
-use crate::kinds::{self, Doc, FleetDoc, PolicyDoc, ReleaseDoc, RolloutDoc, SourceDoc};
+use crate::kinds::{
+    self, Doc, FleetDoc, PolicyDoc, ReleaseDoc, RolloutDoc, SimulationDoc, SourceDoc,
+};
 use crate::node::{Node, Value};
 use crate::parse;
 use crate::source::{Place, SourceFile};
@@ -24,6 +26,7 @@ pub struct Documents {
     pub(crate) policies: BTreeMap<String, PolicyDoc>,
     pub(crate) releases: BTreeMap<String, ReleaseDoc>,
     pub(crate) rollouts: BTreeMap<String, RolloutDoc>,
+    pub(crate) simulations: BTreeMap<String, SimulationDoc>,
     pub(crate) sources: BTreeMap<String, SourceDoc>,
     files: Vec<PathBuf>,
     paths: Vec<PathBuf>,
@@ -72,13 +75,24 @@ impl Documents {
         ))
     }
 
+    /// Names of the simulations, sorted.
+    pub fn simulations(&self) -> impl Iterator<Item = &str> {
+        self.simulations.keys().map(String::as_str)
+    }
+
+    /// A simulation by its name.
+    pub fn simulation(&self, name: &str) -> Option<&wavegate_model::Simulation> {
+        self.simulations.get(name).map(|found| &found.simulation)
+    }
+
     /// How many documents there are, by kind.
-    pub fn counts(&self) -> [(&'static str, usize); 5] {
+    pub fn counts(&self) -> [(&'static str, usize); 6] {
         [
             ("Fleet", self.fleets.len()),
             ("Release", self.releases.len()),
             ("Rollout", self.rollouts.len()),
             ("RolloutPolicy", self.policies.len()),
+            ("Simulation", self.simulations.len()),
             ("Source", self.sources.len()),
         ]
     }
@@ -198,6 +212,7 @@ impl<'a> Loader<'a> {
             policies: BTreeMap::new(),
             releases: BTreeMap::new(),
             rollouts: BTreeMap::new(),
+            simulations: BTreeMap::new(),
             sources: BTreeMap::new(),
             files: Vec::new(),
             paths: Vec::new(),
@@ -263,6 +278,11 @@ impl<'a> Loader<'a> {
             Some(Doc::Rollout(doc)) => {
                 drop(self.documents.rollouts.insert(doc.name.value.clone(), doc))
             }
+            Some(Doc::Simulation(doc)) => drop(
+                self.documents
+                    .simulations
+                    .insert(doc.name.value.clone(), *doc),
+            ),
             Some(Doc::Source(doc)) => {
                 drop(self.documents.sources.insert(doc.name.value.clone(), doc))
             }

@@ -106,6 +106,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Whole(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
         }
+        Kind::Share => json!({"type": "string", "pattern": PERCENTAGE}),
         Kind::Amount => json!({"anyOf": [
             {"type": "integer", "minimum": 0, "maximum": u32::MAX},
             {"type": "string", "pattern": PERCENTAGE},

@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Labels,
     Digest,
     Whole(u64, u64),
+    /// `25%`.
+    Share,
     /// `3` or `25%`.
     Amount,
     /// The same, and not nothing.

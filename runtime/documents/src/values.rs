@@ -4,7 +4,7 @@ use crate::diagnostic::{clean, is_plain, quoted};
 use crate::fields::{Cx, entries};
 use crate::node::{Node, Value};
 use crate::suggest;
-use wavegate_model::{Amount, Digest, DurationMs, Labels};
+use wavegate_model::{Amount, Digest, DurationMs, Labels, Permille};
 
 /// Length of a name: a DNS label, because names become host names, labels and file names.
 pub(crate) const NAME_CHARS_MAX: usize = 63;
@@ -288,6 +288,18 @@ pub(crate) fn amount(cx: Cx<'_>, node: &Node) -> Option<Amount> {
             "a count or a percentage",
             Some("write `3` or `25%`".into()),
         ),
+    }
+}
+
+/// `25%`.
+pub(crate) fn share(cx: Cx<'_>, node: &Node) -> Option<Permille> {
+    if !matches!(&node.value, Value::Text(text) if text.ends_with('%')) {
+        let hint = "write `25%`, or `0.1%`";
+        return cx.wrong_type(node, "a percentage", Some(hint.into()));
+    }
+    match amount(cx, node)? {
+        Amount::Percent(share) => Some(share),
+        Amount::Count(_) => None,
     }
 }
 

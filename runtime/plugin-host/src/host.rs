@@ -32,6 +32,9 @@ const LOAD_WAIT: Duration = Duration::from_secs(120);
 /// Epochs between two looks at calls that wait for a worker.
 const EXPIRE_EPOCHS: u32 = 5;
 
+/// Stack that a thread needs on which guests run.
+pub const CALLER_STACK_BYTES: usize = engine::THREAD_STACK_BYTES;
+
 /// What a plugin host needs to know.
 #[derive(Clone, Debug)]
 pub struct HostOptions {
@@ -236,6 +239,13 @@ impl PluginHost {
         Ok((shipped, self.shared.workshop.store.list()?))
     }
 
+    /// Calls a plugin in a new instance on the thread of the caller, which needs a stack of
+    /// [`CALLER_STACK_BYTES`]: for simulations, which call so often that a change of threads would
+    /// take longer than the call. Everything else is as in [`Plugins::call`].
+    pub fn call_here(&self, call: &PluginCall) -> CallEnd {
+        self.shared.end_of(call)
+    }
+
     fn load_with(
         &self,
         reference: String,
@@ -392,6 +402,20 @@ impl Shared {
         loaded.map_err(|why| Unavailable::NotLoaded {
             message: clean(&why.to_string()),
         })
+    }
+
+    /// How a call ends, without what a journal wants to know of it.
+    fn end_of(&self, call: &PluginCall) -> CallEnd {
+        let plugin = match self.kept_or_stored(&call.digest, Some(kind_for(&call.question))) {
+            Ok(plugin) => plugin,
+            Err(why) => return CallEnd::Unavailable(why),
+        };
+        let limits = call.limits.tightened(self.workshop.limits);
+        match plugin.ask(&call.question, &call.config, &limits).result {
+            Ok(answer) => CallEnd::Answered(answer),
+            Err(Stop::NeedsEvidence(queries)) => CallEnd::NeedsEvidence(queries),
+            Err(Stop::Unavailable(why)) => CallEnd::Unavailable(why),
+        }
     }
 
     fn call(&self, call: &PluginCall) -> CallReport {

@@ -39,7 +39,7 @@ mod workers;
 #[doc(hidden)]
 pub use bench::Bench;
 pub use compile::{Compiler, compiler_main};
-pub use host::{HostOptions, NotStarted, PluginHost};
+pub use host::{CALLER_STACK_BYTES, HostOptions, NotStarted, PluginHost};
 pub use inspect::Grant;
 pub use store::{CompiledCache, digest_of};
 pub use workbench::{Import, Kept, Tried, Workbench, on_bench};

@@ -5,6 +5,7 @@ mod membership;
 mod plugins;
 mod preflight;
 mod quickstart;
+mod simulate;
 mod steering;
 mod toolbox;
 mod usage;

@@ -13,5 +13,6 @@ pub(crate) mod plugin_test;
 pub(crate) mod quickstart;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod simulate;
 pub(crate) mod steer;
 pub(crate) mod undo;

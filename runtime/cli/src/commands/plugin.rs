@@ -138,7 +138,7 @@ impl Candidate {
 
 /// `strategy=REF` or `gate/NAME=REF`. A reference with a `/`, or that ends in `.wasm`, is a file;
 /// any other is the name of a shipped plugin.
-fn named(text: &str) -> Result<(Part, PluginRef)> {
+pub(crate) fn named(text: &str) -> Result<(Part, PluginRef)> {
     let wrong = || {
         Failure::usage(format!("`{text}` does not say what is swapped"))
             .hint("write strategy=REF or gate/NAME=REF, where REF is a shipped plugin or a file")
@@ -198,7 +198,7 @@ fn vouched(wanted: Option<&str>, loaded: &LoadedPlugin) -> Result<()> {
         .hint("find out which one is meant before it decides about clusters"))
 }
 
-fn refused(obstacle: &Obstacle, config: Option<&Configuration>) -> Failure {
+pub(crate) fn refused(obstacle: &Obstacle, config: Option<&Configuration>) -> Failure {
     let exit = match obstacle {
         Obstacle::NoGate { .. } => Exit::Usage,
         Obstacle::NotGranted { .. } => Exit::Refused,

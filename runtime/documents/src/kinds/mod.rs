@@ -6,6 +6,7 @@ mod gate;
 mod policy;
 mod release;
 mod rollout;
+mod simulation;
 mod source;
 mod windows;
 
@@ -18,6 +19,7 @@ pub(crate) use policy::{
 };
 pub(crate) use release::ReleaseDoc;
 pub(crate) use rollout::RolloutDoc;
+pub(crate) use simulation::{METRIC_VALUES, SimulationDoc};
 pub(crate) use source::SourceDoc;
 
 use crate::diagnostic::{Code, Diagnostic, quoted};
@@ -42,6 +44,7 @@ pub(crate) enum Doc {
     Policy(Box<PolicyDoc>),
     Release(ReleaseDoc),
     Rollout(RolloutDoc),
+    Simulation(Box<SimulationDoc>),
     Source(SourceDoc),
 }
 
@@ -51,6 +54,7 @@ enum Kind {
     Policy,
     Release,
     Rollout,
+    Simulation,
     Source,
 }
 
@@ -59,6 +63,11 @@ const KINDS: &[(&str, Kind, &Shape)] = &[
     ("Release", Kind::Release, &shapes::fleet::RELEASE),
     ("Rollout", Kind::Rollout, &shapes::ROLLOUT),
     ("RolloutPolicy", Kind::Policy, &shapes::policy::POLICY),
+    (
+        "Simulation",
+        Kind::Simulation,
+        &shapes::simulation::SIMULATION,
+    ),
     ("Source", Kind::Source, &shapes::source::SOURCE),
 ];
 
@@ -88,6 +97,9 @@ pub(crate) fn read(cx: Cx<'_>, node: &Node) -> Option<Doc> {
         }
         (Kind::Release, spec) => ReleaseDoc::read(cx, name, spec).map(Doc::Release),
         (Kind::Rollout, spec) => RolloutDoc::read(cx, name, spec).map(Doc::Rollout),
+        (Kind::Simulation, spec) => {
+            SimulationDoc::read(cx, name, spec).map(|doc| Doc::Simulation(Box::new(doc)))
+        }
         (Kind::Source, spec) => SourceDoc::read(cx, name, spec).map(Doc::Source),
     };
     version?;

@@ -303,7 +303,7 @@ fn wave(cx: Cx<'_>, node: &Node) -> Option<(Wave, WaveSpots)> {
     Some((wave, spots))
 }
 
-fn selector(cx: Cx<'_>, node: &Node) -> Option<(Selector, SelectorSpots)> {
+pub(super) fn selector(cx: Cx<'_>, node: &Node) -> Option<(Selector, SelectorSpots)> {
     let mut fields = Fields::open(cx, node, &shapes::SELECTOR)?;
     let labels = fields.or("labels", Labels::new(), values::labels);
     let names = fields.optional("names", list(spot(values::name::<ClusterName>)));

@@ -4,6 +4,7 @@
 pub(crate) mod approvals;
 pub(crate) mod fleet;
 pub(crate) mod policy;
+pub(crate) mod simulation;
 pub(crate) mod source;
 pub(crate) mod windows;
 
