@@ -1,15 +1,16 @@
 //! What will be, and what would have been: simulates rollouts, and asks the questions of a
 //! recorded one again.
 //!
-//! **Owns:** simulation in virtual time and what it comes to; reading consultations back from a journal, asking a component the same with the
-//! evidence that was recorded, and saying whether it decides otherwise. It needs neither a
+//! **Owns:** simulation in virtual time and what it comes to; running a journal through engine and
+//! components again; reading consultations back from a journal, asking a component the same with
+//! the evidence that was recorded, and saying whether it decides otherwise. It needs neither a
 //! cluster nor a source.
 //!
 //! **Does not own:** the rounds of evidence (they are the conductor's, so that what is asked
 //! again goes the way that it went), nor calling plugins (they come through `ports`).
 //!
-//! **Start at** [`simulate::simulate`], [`what_if`] and [`verify()`]. [`recorded`] reads, [`again`] asks, [`mod@verify`] runs a
-//! whole journal again.
+//! **Start at** [`simulate::simulate`], [`what_if`] and [`verify()`]. [`recorded`] reads, [`again`]
+//! asks, [`mod@verify`] runs a whole journal again.
 
 pub mod again;
 pub mod recorded;
