@@ -3,7 +3,6 @@
 use crate::ask::{Setup, block_on, call, decide, setup, unavailable};
 use wavegate_model::limits::{CallLimits, STATE_BYTES_MAX};
 use wavegate_model::plugin::{PluginKind, Proposal, Verdict};
-use wavegate_model::policy::PluginRef;
 use wavegate_model::unavailable::BadAnswer;
 use wavegate_model::{DurationMs, RolloutId, Unavailable};
 use wavegate_ports::plugins::{Answer, CallEnd, PluginCall, PluginRejected, Plugins};
