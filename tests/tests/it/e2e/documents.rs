@@ -97,6 +97,7 @@ fn schemas_are_printed_and_kinds_are_listed() {
             "Release",
             "Rollout",
             "RolloutPolicy",
+            "Simulation",
             "Source",
             "any"
         ]
