@@ -3,7 +3,7 @@
 //! **Owns** the templates (the worked examples of `sdk/`), where each language's tools are found,
 //! and how their output becomes a component.
 //! **Does not own** what a component must be: the plugin host says so, and `plugin test` asks it.
-//! **Start** with [`new`] and [`build`].
+//! **Start** with [`new()`] and [`build()`].
 
 mod build;
 mod component;
