@@ -102,7 +102,7 @@ pub(crate) fn languages(project: &Project) -> Result<()> {
             "--profile",
             "release",
             "--bench",
-            "languages",
+            "sdk",
         ])
         .env("WAVEGATE_LANGUAGES", languages::folder(project));
     let status = run::lines(&mut command, |line| {

@@ -1,5 +1,6 @@
 //! The engine against a modelled world: stories with committed outcomes, and random worlds.
 
+mod chance;
 mod format;
 mod lessons;
 mod minds;
