@@ -127,11 +127,15 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             let cluster = cluster_mut(state, cluster);
             cluster.epoch = Some(*epoch);
             cluster.epochs.push(*epoch);
+            cluster.in_doubt = None;
         }
         Fact::Observed { cluster, seen } => {
             let found = cluster_mut(state, cluster);
             found.news = news(found, seen);
             found.seen = Some(seen.clone());
+            if found.in_doubt <= seen.last_nodes {
+                found.in_doubt = None;
+            }
             observed(state, cluster, at);
         }
         Fact::ClusterLost { cluster, detail } => {

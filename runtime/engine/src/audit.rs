@@ -76,7 +76,10 @@ impl Auditor {
                     site.covered.values_mut().for_each(|c| c.last = None);
                 }
             }
-            Fact::Claimed { cluster, epoch } => book.cluster_mut(cluster).epoch = Some(*epoch),
+            Fact::Claimed { cluster, epoch } => {
+                let cluster = book.cluster_mut(cluster);
+                (cluster.epoch, cluster.late) = (Some(*epoch), None);
+            }
             Fact::Observed { cluster, seen } => book.see(cluster, seen),
             Fact::BaselineTaken {
                 cluster, release, ..
@@ -161,6 +164,7 @@ impl Auditor {
                     Change::Nodes(_) => None,
                 };
                 book.open.insert(effect.id, (effect.site.clone(), split));
+                commands::given(book, effect);
                 let touched = match &effect.change {
                     Change::Nodes(change) => alloc::vec![change.cluster.clone()],
                     Change::Traffic { .. } => book.site(&effect.site).clusters.clone(),
@@ -180,9 +184,17 @@ impl Auditor {
                     Change::Traffic { split, .. } => site.intended = Some(split.clone()),
                 }
             }
-            Fact::CommandConfirmed { command } => self.answer_of_command(*command, at, true),
-            Fact::CommandRefused { command, .. } | Fact::CommandVoided { command } => {
-                self.answer_of_command(*command, at, false)
+            Fact::CommandConfirmed { command } => {
+                commands::carried_out(book, *command);
+                self.answer_of_command(*command, at, true);
+            }
+            Fact::CommandRefused { command, result } => {
+                commands::given_up(book, *command, result);
+                self.answer_of_command(*command, at, false);
+            }
+            Fact::CommandVoided { command } => {
+                book.on_nodes.remove(command);
+                self.answer_of_command(*command, at, false);
             }
             Fact::BatchSettled { site } => {
                 let site = book.site_mut(site);
@@ -344,7 +356,11 @@ fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
             soaked(book, site, at, wanted)
         }
         Fact::SiteRollbackStarted { site } => reversible(book, site),
-        Fact::SiteRolledBack { site } => rolled_back(book, site),
+        Fact::SiteRolledBack { site } => {
+            commands::none_may_arrive(book, site, "back")?;
+            rolled_back(book, site)
+        }
+        Fact::GoalReached { site } => commands::none_may_arrive(book, site, "at its goal"),
         Fact::BaselineTaken {
             cluster, release, ..
         } => baseline(book, cluster, &release.digest),

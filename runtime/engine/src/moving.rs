@@ -226,7 +226,18 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
         }),
         Move::Reached | Move::To { .. } => None,
     });
-    blocked.map_or(NextMove::Reached, NextMove::Wait)
+    if let Some(on) = blocked {
+        return NextMove::Wait(on);
+    }
+    // What looks as it should may change when a command arrives that was given up: a later one
+    // makes sure that it does not.
+    let in_doubt = clusters
+        .iter()
+        .find(|known| known.cluster.in_doubt.is_some());
+    in_doubt.map_or(NextMove::Reached, |known| {
+        let (new, baseline) = (known.new_nodes(), known.baseline_nodes());
+        change(known, new.total(), baseline.total())
+    })
 }
 
 fn ready(clusters: &[Known<'_>]) -> u32 {

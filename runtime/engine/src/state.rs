@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 pub use clock::WaveClock;
 pub use gates::Gates;
 use serde::{Deserialize, Serialize};
+use wavegate_model::observation::Stamp;
 use wavegate_model::plugin::{Completed, Evaluation, Phase, PluginState, Subject, Verdict};
 use wavegate_model::{
     ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName, Generation, Goal,
@@ -434,6 +435,10 @@ pub struct ClusterState {
     pub epochs: Vec<Epoch>,
     /// Whether it is in the fleet no more.
     pub left: bool,
+    /// A command for its nodes that failed, and may take effect all the same: the request can
+    /// still be on its way. A later command that is carried out ends that, and so does a higher
+    /// epoch: drivers carry out nothing that is older than what they have carried out.
+    pub in_doubt: Option<Stamp>,
 }
 
 /// Which gate, about what, when.

@@ -7,6 +7,7 @@ use crate::input::CommandResult;
 use crate::moving;
 use crate::state::{BatchState, Retry, Rising, SitePhase, State};
 use alloc::vec::Vec;
+use wavegate_model::observation::Stamp;
 use wavegate_model::{ClusterName, CommandId, Timestamp};
 
 pub(super) fn command_issued(state: &mut State, effect: &Effect, at: Timestamp) {
@@ -89,12 +90,15 @@ pub(super) fn confirmed(state: &mut State, id: CommandId, at: Timestamp) {
     let Some(effect) = take_command(state, id, at) else {
         return;
     };
-    if let Change::Traffic { split, .. } = effect.change {
-        let site = site_mut(state, &effect.site);
-        site.split = split;
-        site.intended_split = None;
-        site.command_retry = Retry::default();
-        new_evidence(state, &effect.site, at);
+    match effect.change {
+        Change::Traffic { split, .. } => {
+            let site = site_mut(state, &effect.site);
+            site.split = split;
+            site.intended_split = None;
+            site.command_retry = Retry::default();
+            new_evidence(state, &effect.site, at);
+        }
+        Change::Nodes(change) => cluster_mut(state, &change.cluster).in_doubt = None,
     }
 }
 
@@ -109,6 +113,14 @@ pub(super) fn refused(state: &mut State, id: CommandId, result: &CommandResult, 
     let site = site_mut(state, &effect.site);
     // A refusal is no progress.
     site.limit_since = limit_since.unwrap_or(site.limit_since);
+    if let (Change::Nodes(change), CommandResult::Failed(_)) = (&effect.change, result) {
+        cluster_mut(state, &change.cluster).in_doubt = Some(Stamp {
+            epoch: change.epoch,
+            generation: effect.generation,
+            command: id,
+        });
+    }
+    let site = site_mut(state, &effect.site);
     // A command that failed may have changed the traffic all the same.
     if *result == CommandResult::DesiredChanged {
         site.intended_split = None;

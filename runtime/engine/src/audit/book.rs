@@ -9,6 +9,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use wavegate_model::observation::Stamp;
 use wavegate_model::plugin::{Phase, Subject, Verdict};
 use wavegate_model::policy::{GateUse, WhenBusy};
 use wavegate_model::{
@@ -119,6 +120,8 @@ pub(super) struct Cluster {
     pub(super) touched: bool,
     /// It has left the fleet.
     pub(super) left: bool,
+    /// The newest command for its nodes that was given up and may still arrive.
+    pub(super) late: Option<Stamp>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -176,6 +179,8 @@ pub(super) struct Book {
     pub(super) asked: BTreeMap<ConsultationId, Question>,
     /// Whose each command is, and the traffic that it sets.
     pub(super) open: BTreeMap<CommandId, (SiteName, Option<Split>)>,
+    /// Commands for nodes without an answer yet: of which cluster, and with which stamp.
+    pub(super) on_nodes: BTreeMap<CommandId, (ClusterName, Stamp)>,
     pub(super) last_command: CommandId,
     pub(super) generation: Generation,
     pub(super) failed: u32,
@@ -226,6 +231,7 @@ impl Book {
                             lost: false,
                             touched: false,
                             left: false,
+                            late: None,
                         },
                     );
                 }
@@ -241,6 +247,7 @@ impl Book {
             clusters: clusters.into_iter().collect(),
             asked: BTreeMap::new(),
             open: BTreeMap::new(),
+            on_nodes: BTreeMap::new(),
             last_command: CommandId(0),
             failed: 0,
             largest: 0,
@@ -366,6 +373,10 @@ impl Book {
     pub(super) fn see(&mut self, name: &ClusterName, seen: &wavegate_model::Seen) {
         let cluster = self.cluster_mut(name);
         cluster.shown = cluster.baseline.is_none().then(|| seen.clone());
+        let overtaken = |late: &Stamp| seen.last_nodes.is_some_and(|last| last >= *late);
+        if cluster.late.as_ref().is_some_and(overtaken) {
+            cluster.late = None;
+        }
         let release = self.spec.release.digest.clone();
         let cluster = self.cluster_mut(name);
         let mut book = Seen {

@@ -3,10 +3,62 @@
 use super::Violation;
 use super::book::{Book, Cluster, Place, Seen, part};
 use crate::command::{Change, Effect, NodesChange};
+use crate::input::CommandResult;
 use alloc::vec::Vec;
+use wavegate_model::observation::Stamp;
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
-use wavegate_model::{ClusterName, Digest, Epoch, NodeCounts, Split, Timestamp};
+use wavegate_model::{
+    ClusterName, CommandId, Digest, Epoch, NodeCounts, SiteName, Split, Timestamp,
+};
+
+/// Remembers which cluster a command is for.
+pub(super) fn given(book: &mut Book, effect: &Effect) {
+    if let Change::Nodes(change) = &effect.change {
+        let stamp = Stamp {
+            epoch: change.epoch,
+            generation: effect.generation,
+            command: effect.id,
+        };
+        book.on_nodes
+            .insert(effect.id, (change.cluster.clone(), stamp));
+    }
+}
+
+/// Whatever was given before it arrives no more.
+pub(super) fn carried_out(book: &mut Book, command: CommandId) {
+    if let Some((cluster, _)) = book.on_nodes.remove(&command) {
+        book.cluster_mut(&cluster).late = None;
+    }
+}
+
+/// A command without an answer may still arrive; one that the cluster has looked at does not.
+pub(super) fn given_up(book: &mut Book, command: CommandId, result: &CommandResult) {
+    if let Some((cluster, stamp)) = book.on_nodes.remove(&command)
+        && matches!(result, CommandResult::Failed(_))
+    {
+        book.cluster_mut(&cluster).late = Some(stamp);
+    }
+}
+
+/// What counts as reached stays as it is.
+pub(super) fn none_may_arrive(
+    book: &Book,
+    site: &SiteName,
+    what: &'static str,
+) -> Result<(), Violation> {
+    for name in &book.site(site).clusters {
+        if let Some(late) = book.cluster(name).late {
+            return Err(Violation::InDoubt {
+                site: site.clone(),
+                what,
+                cluster: name.clone(),
+                command: late.command,
+            });
+        }
+    }
+    Ok(())
+}
 
 pub(super) fn check(book: &Book, at: Timestamp, effect: &Effect) -> Result<(), Violation> {
     let command = effect.id;

@@ -170,6 +170,7 @@ pub(super) fn note(book: &mut Book, plan: &Plan, changes: &[MemberChange]) {
                     lost: false,
                     touched: false,
                     left: false,
+                    late: None,
                 });
             }
             let mut found = sites

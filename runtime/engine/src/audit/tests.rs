@@ -417,6 +417,24 @@ fn a_site_is_back_when_its_baseline_serves() {
     tale.ok(ended());
 }
 
+/// The cluster did not answer, and looks as it should: the request may still be on its way.
+#[test]
+fn a_site_is_not_back_while_a_command_may_still_arrive() {
+    let back = || Fact::SiteRolledBack { site: "a".into() };
+    let mut tale = Tale::updating(&spec());
+    let nodes = tale.nodes("a", 1, 3);
+    tale.give_up(nodes);
+    tale.fail("a");
+    tale.ok(stop(&["a"]));
+    tale.ok(Fact::SiteRollbackStarted { site: "a".into() });
+    tale.see("a", 0, 4, 0);
+    finds!(tale.bad(back()), Violation::InDoubt { .. });
+    let same = tale.nodes("a", 0, 4);
+    tale.carry_out(same);
+    tale.see("a", 0, 4, 0);
+    tale.ok(back());
+}
+
 #[test]
 fn an_irreversible_release_stays() {
     let mut spec = spec();

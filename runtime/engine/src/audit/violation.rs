@@ -211,6 +211,16 @@ pub enum Violation {
         new: u32,
         elsewhere: u32,
     },
+    /// A command that may still arrive would change what counts as reached.
+    #[error(
+        "site {site} counts as {what}, and command {command} for cluster {cluster} may still take effect"
+    )]
+    InDoubt {
+        site: SiteName,
+        what: &'static str,
+        cluster: ClusterName,
+        command: CommandId,
+    },
     /// An irreversible release is not rolled back.
     #[error("site {site} goes back from a release that is irreversible")]
     Irreversible { site: SiteName },

@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use wavegate_engine::state::GateKey;
 use wavegate_engine::swap::Part;
 use wavegate_engine::{End, Fact, Verb, explain};
-use wavegate_model::{Amount, Timestamp};
 use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{OnRemoved, WhenBusy};
 use wavegate_model::release::Reversal;
+use wavegate_model::{Amount, Timestamp};
 
 /// Cases per property; `cargo xtask test` runs more of them.
 fn cases() -> u32 {

@@ -3,6 +3,7 @@
 use super::super::{Auditor, Violation};
 use crate::command::{Change, Effect, NodesChange};
 use crate::fact::{Fact, FailReason, StopReason};
+use crate::input::CommandResult;
 use crate::spec::{Capabilities, Pins, Spec};
 use crate::state::GateKey;
 use alloc::boxed::Box;
@@ -288,6 +289,15 @@ impl Tale {
         self.ok(command);
         self.ok(Fact::CommandConfirmed {
             command: CommandId(self.command),
+        });
+    }
+
+    /// The cluster did not answer to a command.
+    pub(super) fn give_up(&mut self, command: Fact) {
+        self.ok(command);
+        self.ok(Fact::CommandRefused {
+            command: CommandId(self.command),
+            result: CommandResult::Failed(String::from("no answer")),
         });
     }
 
