@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use wavegate_engine::audit::Auditor;
 use wavegate_engine::decide::FoldError;
 use wavegate_engine::{Engine, Fact, Input, State};
 use wavegate_model::{ConsultationId, Digest, Query, RolloutId, Timestamp, Unavailable};
@@ -124,9 +125,11 @@ impl Story {
             let detail = match &error {
                 FoldError::NoStart => error.to_string(),
                 FoldError::Misfit { number, why } => {
-                    let after = self.steps.partition_point(|(facts, _)| facts <= number);
-                    let record = self.steps.get(after).map_or(self.last, |step| step.1);
-                    format!("record {record}: {}", shown(&why.to_string()))
+                    format!(
+                        "record {}: {}",
+                        self.record_of(*number),
+                        shown(&why.to_string())
+                    )
                 }
             };
             RunError::Unreadable {
@@ -134,6 +137,38 @@ impl Story {
                 detail,
             }
         })
+    }
+
+    /// An auditor that has seen all facts so far. It begins with the rollout as it started: plan
+    /// and plugins may be others by now.
+    ///
+    /// # Errors
+    /// If a fact breaks an invariant, or there is none that starts a rollout.
+    pub fn auditor(&self) -> Result<Auditor, RunError> {
+        let unreadable = |detail: String| RunError::Unreadable {
+            rollout: self.rollout.clone(),
+            detail,
+        };
+        let spec = self.facts.iter().find_map(|(_, fact)| match fact {
+            Fact::Started { spec } => Some(spec),
+            _ => None,
+        });
+        let spec = spec.ok_or_else(|| unreadable(FoldError::NoStart.to_string()))?;
+        let mut auditor = Auditor::new(spec);
+        for (number, (at, fact)) in self.facts.iter().enumerate() {
+            let seen = auditor.observe(*at, fact);
+            seen.map_err(|violation| {
+                let why = shown(&violation.to_string());
+                unreadable(format!("record {}: {why}", self.record_of(number)))
+            })?;
+        }
+        Ok(auditor)
+    }
+
+    /// Number of the record that has a fact, by the fact's number from 0.
+    fn record_of(&self, fact: usize) -> u64 {
+        let after = self.steps.partition_point(|(facts, _)| *facts <= fact);
+        self.steps.get(after).map_or(self.last, |step| step.1)
     }
 
     /// Takes more records, as a reader that follows a journal does.

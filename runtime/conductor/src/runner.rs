@@ -332,18 +332,7 @@ impl Turns {
             }
             Begin::Resume(_) | Begin::Undo { .. } => {
                 let story = read_story(&*ports.journal, &rollout).await?;
-                let facts = || story.facts.iter().map(|(at, fact)| (*at, fact));
-                let unreadable = |detail: String| RunError::Unreadable {
-                    rollout: rollout.clone(),
-                    detail,
-                };
-                let engine = story.engine()?;
-                let mut auditor = Auditor::new(&engine.state().spec);
-                for (at, fact) in facts() {
-                    auditor
-                        .observe(at, fact)
-                        .map_err(|violation| unreadable(violation.to_string()))?;
-                }
+                let (engine, auditor) = (story.engine()?, story.auditor()?);
                 let inbox_seen = engine.state().inbox;
                 (engine, auditor, None, inbox_seen)
             }

@@ -6,7 +6,6 @@ use crate::{words, world};
 use std::time::Duration;
 use wavegate_conductor::RunError;
 use wavegate_conductor::record::{CONSULTATION, STEP, Story, VERSION};
-use wavegate_engine::audit::Auditor;
 use wavegate_engine::explain;
 use wavegate_fuzz::bounds::Bounds;
 use wavegate_model::Digest;
@@ -95,14 +94,7 @@ fn refused(error: &RunError) {
 
 /// A rollout that nobody may go on with says which rule it breaks.
 fn audited(story: &Story) {
-    let Some(state) = story.state() else {
-        return;
-    };
-    let mut auditor = Auditor::new(&state.spec);
-    for (at, fact) in &story.facts {
-        if let Err(violation) = auditor.observe(*at, fact) {
-            assert!(!violation.to_string().is_empty());
-            return;
-        }
+    if let Err(error) = story.auditor() {
+        refused(&error);
     }
 }
