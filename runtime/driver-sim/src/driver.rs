@@ -48,6 +48,15 @@ impl SimDriver {
         self.fleet().fault.as_ref().map(|fault| fault.name.clone())
     }
 
+    /// An autoscaler wants another total of a cluster's nodes. What makes them come and go is who
+    /// gives commands.
+    pub fn scale(&self, cluster: &ClusterName, desired: u32) {
+        let mut fleet = self.fleet();
+        if let Some(number) = fleet.find(cluster) {
+            fleet.clusters[number].desired = desired;
+        }
+    }
+
     /// What a source answers to a metric or HTTP query.
     ///
     /// # Errors

@@ -21,3 +21,4 @@ mod tests;
 pub use answers::NoAnswer;
 pub use driver::SimDriver;
 pub use fleet::{BadWorld, FIRST_DAY, Scope, baseline};
+pub use rng::Rng;

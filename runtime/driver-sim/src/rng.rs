@@ -15,10 +15,11 @@ pub(crate) fn within(seed: u64, what: u64) -> u64 {
 
 /// A stream of random numbers (SplitMix64).
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The stream of a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -36,12 +37,12 @@ impl Rng {
     }
 
     /// True in so many of a thousand cases.
-    pub(crate) fn chance(&mut self, permille: u32) -> bool {
+    pub fn chance(&mut self, permille: u32) -> bool {
         permille > 0 && self.unit() * 1000.0 < f64::from(permille)
     }
 
     /// A number below `end`; 0 if `end` is 0.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.next() % end }
     }
 
@@ -52,7 +53,7 @@ impl Rng {
     }
 
     /// From the exponential distribution with this mean, in milliseconds.
-    pub(crate) fn wait(&mut self, mean: u64) -> u64 {
+    pub fn wait(&mut self, mean: u64) -> u64 {
         millis(-self.unit().ln() * as_f64(mean))
     }
 

@@ -97,13 +97,7 @@ pub(crate) fn languages(project: &Project) -> Result<()> {
     );
     let mut command = project.cargo("bench");
     command
-        .args([
-            "--workspace",
-            "--profile",
-            "release",
-            "--bench",
-            "sdk",
-        ])
+        .args(["--workspace", "--profile", "release", "--bench", "sdk"])
         .env("WAVEGATE_LANGUAGES", languages::folder(project));
     let status = run::lines(&mut command, |line| {
         if let Some(row) = line.strip_prefix("row: ") {

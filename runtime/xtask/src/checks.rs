@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::project::Project;
 use crate::report::{Outcome, Report, Skipping};
-use crate::{fuzz, generated, languages, mutants, plugins, run, tools};
+use crate::{fuzz, generated, languages, mutants, plugins, run, swarm, tools};
 
 /// Crates that are also checked alone, so that features which another crate switches on hide
 /// nothing in them.
@@ -90,6 +90,13 @@ pub(crate) fn all(project: &Project, tier: Tier) -> ExitCode {
 pub(crate) fn mutants(project: &Project, names: &[String]) -> ExitCode {
     let mut report = Report::new(Skipping::Forbidden);
     report.step("mutants", || mutants::run(project, names));
+    report.finish()
+}
+
+/// Brings known bugs back and counts those that the swarm finds.
+pub(crate) fn planted(project: &Project, names: &[String]) -> ExitCode {
+    let mut report = Report::new(Skipping::Forbidden);
+    report.step("planted bugs", || swarm::planted(project, names));
     report.finish()
 }
 

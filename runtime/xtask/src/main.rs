@@ -19,6 +19,7 @@ mod plugins;
 mod project;
 mod report;
 mod run;
+mod swarm;
 mod tools;
 
 use std::process::ExitCode;
@@ -67,6 +68,16 @@ enum Task {
         /// Put the fewest inputs that reach everything into tests/fuzz/corpus
         #[arg(long)]
         keep: bool,
+    },
+    /// Run the whole system in simulated worlds under random faults
+    Swarm {
+        /// Bring known bugs back, one at a time, and demand that they are found; all in
+        /// tests/swarm/planted when none is named
+        #[arg(long, num_args = 0.., value_name = "NAME")]
+        planted: Option<Vec<String>>,
+        /// Passed on: --seeds N, --first SEED, --minutes M, --jobs N, --stop, --trace, --show SEED
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Build the plugins and record what they were built from
     Plugins {
@@ -135,6 +146,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             bench::languages(&project)?;
         }
         Task::Mutants { names } => return Ok(checks::mutants(&project, &names)),
+        Task::Swarm { planted, arguments } => {
+            return match planted {
+                Some(names) => Ok(checks::planted(&project, &names)),
+                None => swarm::seeds(&project, &arguments),
+            };
+        }
         Task::Fuzz {
             targets,
             minutes,

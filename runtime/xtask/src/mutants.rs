@@ -6,8 +6,8 @@
 //! The work is done in a copy of the checkout under `target/mutants`, with one folder for all
 //! builds, so that a mutant costs the crates that it changes.
 
-mod file;
-mod tree;
+pub(crate) mod file;
+pub(crate) mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -124,6 +124,15 @@ fn unchanged_passes(project: &Project, tree: &Tree, tests: &Tests) -> Result<()>
 }
 
 fn try_one(project: &Project, tree: &Tree, mutant: &Mutant) -> Result<Fate> {
+    changed(tree, mutant, || judge(project, tree, mutant))
+}
+
+/// Does something while the copy is without the guard.
+pub(crate) fn changed<T>(
+    tree: &Tree,
+    mutant: &Mutant,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let mut before = BTreeMap::new();
     let mut after: BTreeMap<&str, String> = BTreeMap::new();
     for change in &mutant.changes {
@@ -142,11 +151,11 @@ fn try_one(project: &Project, tree: &Tree, mutant: &Mutant) -> Result<Fate> {
     for (file, text) in &after {
         fs::write(tree.root.join(file), text)?;
     }
-    let fate = judge(project, tree, mutant);
+    let done = work();
     for (path, text) in before {
         fs::write(&path, text).context("failed to put the guard back")?;
     }
-    fate
+    done
 }
 
 fn judge(project: &Project, tree: &Tree, mutant: &Mutant) -> Result<Fate> {

@@ -209,7 +209,9 @@ mod tests {
     #[test]
     fn every_mutant_fits_the_code() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mutants = read_all(&root.join("tests/mutants")).expect("all of them are well formed");
+        let mut mutants = read_all(&root.join("tests/mutants")).expect("all are well formed");
+        let planted = read_all(&root.join("tests/swarm/planted"));
+        mutants.extend(planted.expect("all are well formed"));
         assert!(!mutants.is_empty());
         for mutant in mutants {
             let mut texts = std::collections::BTreeMap::new();

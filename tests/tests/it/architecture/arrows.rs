@@ -80,7 +80,12 @@ const SURFACE: &[&str] = &[
 ];
 
 /// They may import anything, and nothing imports them.
-const TESTS: &[&str] = &["wavegate-tests", "wavegate-fuzz", "wavegate-fuzz-host"];
+const TESTS: &[&str] = &[
+    "wavegate-tests",
+    "wavegate-fuzz",
+    "wavegate-fuzz-host",
+    "wavegate-swarm",
+];
 
 /// Libraries whose types stay where they are, and the crates that may name them.
 const KEPT_IN_PLACE: &[(&str, &[&str])] = &[

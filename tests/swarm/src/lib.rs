@@ -1,0 +1,109 @@
+//! The whole system in simulated worlds under random faults.
+//!
+//! A seed means documents, a fleet, and what goes wrong. The real conductor runs the rollout with
+//! the real engine, the real components and the real journal in a real file; the fleet is
+//! `driver-sim`, and time is virtual. Hosts are killed, stopped and doubled between any two
+//! records, the disk is full or loses what was not synced, messages are lost, late and doubled,
+//! clocks jump, plugins and sources fail, people ask for anything at any time, and clusters come,
+//! go, scale and cannot be reached.
+//!
+//! The auditor checks each step as it does in production. What it cannot know is checked here:
+//! that a command which reaches a cluster is in the journal, that what gets traffic serves, that
+//! an end is what the fleet looks like, that nothing which was written is lost, that a rollout
+//! comes to an end once everything is well again, and that its journal runs again to the same
+//! facts and answers.
+//!
+//! The same seed gives the same run, record by record. **Start at** [`run`].
+
+mod checks;
+mod disk;
+mod driver;
+mod hosts;
+mod life;
+mod people;
+mod plugins;
+mod scene;
+mod spec;
+mod story;
+mod swarm;
+mod world;
+
+use anyhow::Context as _;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use wavegate_plugin_host::{HostOptions, PluginHost};
+
+pub use scene::Scene;
+pub use swarm::Counts;
+
+/// What came of a seed.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// The seed.
+    pub seed: u64,
+    /// What happened how often.
+    pub counts: Counts,
+    /// Records of its journals.
+    pub records: u64,
+    /// Hash of the last record of the first rollout: two runs of a seed have the same.
+    pub last: Option<String>,
+    /// What must not be, in words.
+    pub findings: Vec<String>,
+    /// Every fact, if that was asked for.
+    pub trace: Vec<String>,
+}
+
+/// The plugin host that all seeds share, with the shipped components.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn plugin_host(store: &Path) -> anyhow::Result<Arc<PluginHost>> {
+    let mut options = HostOptions::new(store);
+    options.shipped = BTreeMap::from([
+        shipped(
+            "blue-green",
+            include_bytes!("../../../plugins/components/blue-green.wasm"),
+        ),
+        shipped(
+            "canary",
+            include_bytes!("../../../plugins/components/canary.wasm"),
+        ),
+        shipped(
+            "probe",
+            include_bytes!("../../../plugins/components/probe.wasm"),
+        ),
+        shipped(
+            "rolling",
+            include_bytes!("../../../plugins/components/rolling.wasm"),
+        ),
+        shipped(
+            "threshold",
+            include_bytes!("../../../plugins/components/threshold.wasm"),
+        ),
+    ]);
+    Ok(Arc::new(PluginHost::new(options)?))
+}
+
+fn shipped(name: &str, bytes: &'static [u8]) -> (String, &'static [u8]) {
+    (name.to_owned(), bytes)
+}
+
+/// Runs a seed in a folder of its own.
+///
+/// # Errors
+/// If the machine does not let it: a finding is no error.
+pub fn run(
+    seed: u64,
+    plugins: &Arc<PluginHost>,
+    folder: &Path,
+    trace: bool,
+) -> anyhow::Result<Ran> {
+    let folder = tempfile::tempdir_in(folder).context("failed to make a folder")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .context("failed to start a runtime")?;
+    runtime.block_on(story::tell(seed, plugins, folder.path(), trace))
+}
