@@ -5,7 +5,7 @@
 //! it can be stopped, by the host's own program, which this process starts once more.
 
 use crate::engine;
-use crate::store::{COMPILED_BYTES_MAX, COMPONENT_BYTES_MAX};
+use crate::store::{COMPILED_BYTES_MAX, COMPONENT_BYTES_MAX, Compiled};
 use crate::text::clean;
 use hmac::{Hmac, KeyInit, Mac};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -113,11 +113,24 @@ pub(crate) fn engine_key(engine: &Engine) -> String {
     unsafe_code,
     reason = "compiled code is taken from memory, and only after its code was verified to be ours"
 )]
-pub(crate) fn deserialize(engine: &Engine, verified: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes came from `Component::serialize` or `Engine::precompile_component` of
-    // this wasmtime on this host: the store, or `apart`, has checked their HMAC under a key that
-    // never leaves it, and they cannot change any more, because they are in memory.
+fn deserialize(engine: &Engine, verified: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes came from `Engine::precompile_component` of this wasmtime on this host:
+    // `apart` has checked their HMAC under a key that only its question had, and they cannot
+    // change any more, because they are in memory.
     unsafe { Component::deserialize(engine, verified) }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "compiled code is mapped, and only after its code was verified to be ours"
+)]
+pub(crate) fn map(engine: &Engine, verified: &Compiled) -> wasmtime::Result<Component> {
+    // SAFETY: the file came from `Component::serialize` of this wasmtime on this host: the store
+    // has checked its HMAC under a key that never leaves the host, and it is mapped by way of the
+    // descriptor that it was verified through. It does not change any more: it is read-only, in a
+    // folder of its owner's alone, and the store puts other files in its place, but never writes
+    // to one that is there.
+    unsafe { Component::deserialize_file(engine, verified.path()) }
 }
 
 const DONE: u8 = b'c';

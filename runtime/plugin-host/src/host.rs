@@ -2,7 +2,7 @@
 
 use crate::compile::Compiler;
 use crate::engine::{self, Ticker};
-use crate::inspect::inspect;
+use crate::inspect::{Inspected, inspect};
 use crate::journal;
 use crate::plugin::{Kept, NotReady, Plugin, Promise, Workshop, kind_for};
 use crate::stop::Stop;
@@ -173,7 +173,7 @@ impl Plugins for PluginHost {
             // What is in memory does not vouch for what is in the store, which a restart would read.
             let bytes = shared.workshop.store.get(&digest)?;
             shared
-                .ready(digest.text().as_str(), &digest, &bytes, Some(kind))
+                .stored(&digest, &bytes, Some(kind))
                 .map(|plugin| plugin.loaded.clone())
         })
     }
@@ -275,9 +275,10 @@ impl Shared {
         let bytes = self.read(reference, base)?;
         let digest = digest_of(&bytes);
         // Nothing is copied into the store that could not be a plugin of this kind.
-        inspect(&name, &bytes)?.check(&name, kind)?;
+        let inspected = inspect(&name, &bytes)?;
+        inspected.check(&name, kind)?;
         self.workshop.store.put(&digest, &bytes)?;
-        self.ready(&name, &digest, &bytes, Some(kind))
+        self.ready(&name, &digest, &bytes, &inspected, Some(kind))
             .map(|plugin| plugin.loaded.clone())
     }
 
@@ -322,14 +323,26 @@ impl Shared {
         }
     }
 
+    /// A component that came from the store.
+    fn stored(
+        &self,
+        digest: &Digest,
+        bytes: &[u8],
+        kind: Option<PluginKind>,
+    ) -> Result<Arc<Plugin>, PluginRejected> {
+        let name = digest.text();
+        let inspected = inspect(name.as_str(), bytes)?;
+        self.ready(name.as_str(), digest, bytes, &inspected, kind)
+    }
+
     fn ready(
         &self,
         name: &str,
         digest: &Digest,
         bytes: &[u8],
+        inspected: &Inspected,
         kind: Option<PluginKind>,
     ) -> Result<Arc<Plugin>, PluginRejected> {
-        let inspected = inspect(name, bytes)?;
         // Without a kind of its own it is checked as a strategy, which says what is missing.
         let kind = kind.or(inspected.kind()).unwrap_or(PluginKind::Strategy);
         let contract = inspected.check(name, kind)?;
@@ -366,7 +379,7 @@ impl Shared {
         let inspected = inspect(name, bytes)?;
         let kind = kind.or(inspected.kind()).unwrap_or(PluginKind::Strategy);
         inspected.check(name, kind)?;
-        let plugin = self.ready(name, &digest_of(bytes), bytes, Some(kind))?;
+        let plugin = self.ready(name, &digest_of(bytes), bytes, &inspected, Some(kind))?;
         Ok(Workbench {
             plugin,
             inspected,
@@ -398,7 +411,7 @@ impl Shared {
             .workshop
             .store
             .get(digest)
-            .and_then(|bytes| self.ready(digest.text().as_str(), digest, &bytes, kind));
+            .and_then(|bytes| self.stored(digest, &bytes, kind));
         loaded.map_err(|why| Unavailable::NotLoaded {
             message: clean(&why.to_string()),
         })

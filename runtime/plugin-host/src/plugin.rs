@@ -1,7 +1,7 @@
 //! A plugin that is linked and ready to be called, and the ones that are kept in memory.
 
 use crate::call::{self, CallData, Given, Ran};
-use crate::compile::{Compiler, NotCompiled, compile, deserialize, engine_key};
+use crate::compile::{Compiler, NotCompiled, compile, engine_key, map};
 use crate::contract::{self, Answered, GateGuest, KeptGate, KeptStrategy, StrategyGuest, Version};
 use crate::engine::Runtime;
 use crate::evidence::EvidenceBook;
@@ -299,35 +299,44 @@ fn component<'a>(
     digest: &Digest,
     bytes: &[u8],
 ) -> Result<(&'a Runtime, Component), String> {
-    let Workshop {
-        runtimes,
-        store,
-        compiler,
-        ..
-    } = workshop;
     let mut refused = String::from("there is no engine");
-    for runtime in runtimes {
+    for runtime in &workshop.runtimes {
         let key = engine_key(&runtime.engine);
-        if let Some(code) = store.compiled(digest, &key) {
-            match deserialize(&runtime.engine, code.code()) {
-                Ok(component) => return Ok((runtime, component)),
-                Err(error) => tracing::warn!(
-                    "the compiled code of {digest} is of no use and is made again: {error:#}"
-                ),
-            }
+        if let Some(component) = compiled_before(&workshop.store, runtime, digest, &key) {
+            return Ok((runtime, component));
         }
-        match compile(compiler.as_ref(), &runtime.engine, bytes) {
+        match compile(workshop.compiler.as_ref(), &runtime.engine, bytes) {
             Ok(component) => {
                 if let Ok(code) = component.serialize() {
-                    store.keep_compiled(digest, &key, &code);
+                    workshop.store.keep_compiled(digest, &key, &code);
                 }
-                return Ok((runtime, component));
+                // From the file, too, only those pages take memory that are needed.
+                let kept = compiled_before(&workshop.store, runtime, digest, &key);
+                return Ok((runtime, kept.unwrap_or(component)));
             }
             Err(NotCompiled::Invalid(why)) => return Err(why),
             Err(NotCompiled::Refused(why)) => refused = why,
         }
     }
     Err(refused)
+}
+
+fn compiled_before(
+    store: &ComponentStore,
+    runtime: &Runtime,
+    digest: &Digest,
+    key: &str,
+) -> Option<Component> {
+    let verified = store.compiled(digest, key)?;
+    match map(&runtime.engine, &verified) {
+        Ok(component) => Some(component),
+        Err(error) => {
+            tracing::warn!(
+                "the compiled code of {digest} is of no use and is made again: {error:#}"
+            );
+            None
+        }
+    }
 }
 
 /// Plugins in memory; the one that was not used for the longest time goes first.

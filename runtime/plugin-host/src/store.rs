@@ -2,9 +2,11 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use wavegate_model::Digest;
 use wavegate_ports::plugins::PluginRejected;
@@ -15,6 +17,11 @@ pub(crate) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 pub(crate) const COMPILED_BYTES_MAX: u64 = 512 << 20;
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
+/// Bytes of compiled code that have a digest of their own: enough parts for all processors, and
+/// few enough that their digests are nothing.
+const PART_BYTES: usize = 4 << 20;
+/// Bytes that are read at once: they stay in a processor's cache until they are hashed.
+const READ_BYTES: usize = 64 << 10;
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -34,15 +41,21 @@ pub(crate) struct ComponentStore {
     key: Option<[u8; KEY_BYTES]>,
 }
 
-/// Compiled code that was verified. It stays behind its authentication code, because moving tens
-/// of megabytes takes longer than anything else that is done with them.
+/// Compiled code that was verified, in a file that is open.
 pub(crate) struct Compiled {
-    bytes: Vec<u8>,
+    file: File,
 }
 
 impl Compiled {
-    pub(crate) fn code(&self) -> &[u8] {
-        &self.bytes[MAC_BYTES..]
+    /// A path to the very file that was verified, whatever its own path leads to by now. Good for
+    /// as long as this is kept.
+    pub(crate) fn path(&self) -> PathBuf {
+        let folder = if cfg!(target_os = "linux") {
+            "/proc/self/fd"
+        } else {
+            "/dev/fd"
+        };
+        Path::new(folder).join(self.file.as_raw_fd().to_string())
     }
 }
 
@@ -78,6 +91,24 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>
     })
 }
 
+/// Whether a file has exactly these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() != bytes.len() as u64 {
+        return Ok(false);
+    }
+    let mut buffer = [0; 16 << 10];
+    for part in bytes.chunks(buffer.len()) {
+        let there = &mut buffer[..part.len()];
+        file.read_exact(there)?;
+        if there != part {
+            return Ok(false);
+        }
+    }
+    // It may have grown.
+    Ok(file.read(&mut buffer)? == 0)
+}
+
 impl ComponentStore {
     pub(crate) fn open(root: &Path, cache: CompiledCache) -> Result<Self, PluginRejected> {
         let (components, compiled) = (root.join("components"), root.join("compiled"));
@@ -111,10 +142,10 @@ impl ComponentStore {
     /// Keeps a component under its digest. What is there already stays, if it is whole.
     pub(crate) fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<(), PluginRejected> {
         let path = self.component_path(digest);
-        if matches!(read_bounded(&path, COMPONENT_BYTES_MAX), Ok(Some(there)) if there == bytes) {
+        if matches!(holds(&path, bytes), Ok(true)) {
             return Ok(());
         }
-        write_whole(&path, &[bytes]).map_err(failed("write", &path))
+        write_whole(&path, &[bytes], 0o600).map_err(failed("write", &path))
     }
 
     /// Reads a component and makes sure that it is the one that was asked for.
@@ -148,7 +179,7 @@ impl ComponentStore {
 
     fn compiled_path(&self, digest: &Digest, engine: &str) -> PathBuf {
         self.compiled
-            .join(format!("{}-{engine}.cwasm", digest.text().hex()))
+            .join(format!("{}-{engine}.code", digest.text().hex()))
     }
 
     /// Compiled code that this host wrote for this component and engine. Anything else counts as
@@ -156,24 +187,27 @@ impl ComponentStore {
     pub(crate) fn compiled(&self, digest: &Digest, engine: &str) -> Option<Compiled> {
         let key = self.key.as_ref()?;
         let path = self.compiled_path(digest, engine);
-        let bytes = read_bounded(&path, COMPILED_BYTES_MAX).ok().flatten()?;
-        let (mac, code) = bytes.split_at_checked(MAC_BYTES)?;
-        if mac_of(key, digest, engine, code).verify_slice(mac).is_err() {
-            tracing::warn!(
-                "{} was not written by this host and is compiled again",
-                path.display()
-            );
-            return None;
+        let file = File::open(&path).ok()?;
+        match is_vouched_for(&file, key, digest, engine) {
+            Ok(true) => Some(Compiled { file }),
+            Ok(false) | Err(_) => {
+                tracing::warn!(
+                    "{} was not written by this host and is compiled again",
+                    path.display()
+                );
+                None
+            }
         }
-        Some(Compiled { bytes })
     }
 
     /// Keeps compiled code. It is a cache, so failing is not worth more than a line.
     pub(crate) fn keep_compiled(&self, digest: &Digest, engine: &str, code: &[u8]) {
         let Some(key) = self.key.as_ref() else { return };
         let path = self.compiled_path(digest, engine);
-        let mac = mac_of(key, digest, engine, code).finalize().into_bytes();
-        if let Err(error) = write_whole(&path, &[&mac, code]) {
+        let sums: Vec<_> = code.chunks(PART_BYTES).map(Sha256::digest).collect();
+        let mac = mac_of(key, digest, engine, &sums).finalize().into_bytes();
+        // It is mapped while plugins run, so nobody writes to it again, not even its owner.
+        if let Err(error) = write_whole(&path, &[code, &mac], 0o400) {
             tracing::warn!(
                 "failed to keep compiled code at {}: {error}",
                 path.display()
@@ -182,32 +216,63 @@ impl ComponentStore {
     }
 }
 
-/// Says for which component and engine code was compiled, in a way that only this host can.
-fn mac_of(key: &[u8; KEY_BYTES], digest: &Digest, engine: &str, code: &[u8]) -> HmacSha256 {
+/// Says for which component and engine code was compiled, in a way that only this host can. The
+/// code comes as the digests of its parts.
+fn mac_of(
+    key: &[u8; KEY_BYTES],
+    digest: &Digest,
+    engine: &str,
+    sums: &[impl AsRef<[u8]>],
+) -> HmacSha256 {
     // Any length of key will do, so this cannot fail.
     let mut mac =
         HmacSha256::new_from_slice(key).unwrap_or_else(|_| HmacSha256::new(&Default::default()));
     // Digests and engine names have fixed lengths, so the parts cannot run into each other.
     mac.update(digest.text().hex().as_bytes());
     mac.update(engine.as_bytes());
-    for sum in sums(code) {
-        mac.update(&sum);
+    for sum in sums {
+        mac.update(sum.as_ref());
     }
     mac
 }
 
-/// Digests of the parts of compiled code, on as many processors as there are: it is verified at
-/// each load, and the largest has 40 MiB.
-fn sums(code: &[u8]) -> Vec<[u8; 32]> {
-    const PART: usize = 4 << 20;
-    let parts: Vec<&[u8]> = code.chunks(PART).collect();
+/// Whether a file ends with the code that says that what comes before is ours.
+fn is_vouched_for(
+    file: &File,
+    key: &[u8; KEY_BYTES],
+    digest: &Digest,
+    engine: &str,
+) -> io::Result<bool> {
+    let about = file.metadata()?;
+    let length = about.len();
+    let Some(code) = length.checked_sub(MAC_BYTES as u64) else {
+        return Ok(false);
+    };
+    // Whoever else could write to it could do so after it was verified.
+    if !is_ours_alone(&about) || length > COMPILED_BYTES_MAX {
+        return Ok(false);
+    }
+    let mut mac = [0; MAC_BYTES];
+    file.read_exact_at(&mut mac, code)?;
+    let sums = sums(file, code)?;
+    Ok(mac_of(key, digest, engine, &sums)
+        .verify_slice(&mac)
+        .is_ok())
+}
+
+/// Digests of the parts of a file, on as many processors as there are: it is verified at each
+/// load, and the largest has 40 MiB. It goes through a buffer, because what is looked at where it
+/// is mapped has to be mapped, page by page, and hardly any of it is ever run.
+fn sums(file: &File, length: u64) -> io::Result<Vec<[u8; 32]>> {
+    let parts: Vec<u64> = (0..length).step_by(PART_BYTES).collect();
+    let of = |starts: &[u64]| -> io::Result<Vec<[u8; 32]>> {
+        let mut buffer = vec![0; READ_BYTES];
+        let part = |start: &u64| part_sum(file, *start..length, &mut buffer);
+        starts.iter().map(part).collect()
+    };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = parts.len().div_ceil(threads.min(4)).max(1);
-    let of = |parts: &[&[u8]]| -> Vec<[u8; 32]> {
-        let sums = parts.iter().map(|part| Sha256::digest(part).into());
-        sums.collect()
-    };
-    if parts.len() == 1 {
+    if parts.len() <= 1 {
         return of(&parts);
     }
     std::thread::scope(|scope| {
@@ -215,12 +280,29 @@ fn sums(code: &[u8]) -> Vec<[u8; 32]> {
             .chunks(share)
             .map(|parts| (parts, scope.spawn(move || of(parts))))
             .collect();
-        // A thread that panicked is a reason to do its share again, here.
-        let done = running
-            .into_iter()
-            .map(|(parts, thread)| thread.join().unwrap_or_else(|_| of(parts)));
-        done.flatten().collect()
+        let mut sums = Vec::with_capacity(parts.len());
+        for (parts, thread) in running {
+            // A thread that panicked is a reason to do its share again, here.
+            sums.extend(thread.join().unwrap_or_else(|_| of(parts))?);
+        }
+        Ok(sums)
     })
+}
+
+/// The digest of the part that begins a range of a file.
+fn part_sum(file: &File, range: Range<u64>, buffer: &mut [u8]) -> io::Result<[u8; 32]> {
+    let end = range.end.min(range.start + PART_BYTES as u64);
+    let mut hash = Sha256::new();
+    let mut at = range.start;
+    while at < end {
+        let wanted = buffer
+            .len()
+            .min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        file.read_exact_at(&mut buffer[..wanted], at)?;
+        hash.update(&buffer[..wanted]);
+        at += wanted as u64;
+    }
+    Ok(hash.finalize().into())
 }
 
 /// Takes from others what they could do in a folder of ours.
@@ -235,8 +317,12 @@ fn private(folder: &Path) -> io::Result<()> {
 /// Whether nobody but its owner can read or write it, and the owner is whoever runs this.
 fn is_private(path: &Path) -> io::Result<bool> {
     let about = std::fs::symlink_metadata(path)?;
+    Ok(is_ours_alone(&about) && !about.is_symlink())
+}
+
+fn is_ours_alone(about: &Metadata) -> bool {
     let ours = about.uid() == rustix::process::geteuid().as_raw();
-    Ok(ours && about.mode() & 0o077 == 0 && !about.is_symlink())
+    ours && about.mode() & 0o077 == 0
 }
 
 /// The key of this host, made at the first use. One that is damaged, or that others could have
@@ -262,13 +348,13 @@ fn host_key(path: &Path) -> Result<[u8; KEY_BYTES], PluginRejected> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key)
         .map_err(|error| failed("write", path)(io::Error::other(error.to_string())))?;
-    write_whole(path, &[&key]).map_err(failed("write", path))?;
+    write_whole(path, &[&key], 0o600).map_err(failed("write", path))?;
     // Another process may have been faster; the file decides.
     Ok(read().unwrap_or(key))
 }
 
 /// Writes a file so that it is there as a whole or not at all, for its owner only.
-fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+fn write_whole(path: &Path, parts: &[&[u8]], mode: u32) -> io::Result<()> {
     let folder = path
         .parent()
         .ok_or_else(|| io::Error::other("the path has no folder"))?;
@@ -279,7 +365,7 @@ fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(mode)
             .open(&temporary)?;
         for part in parts {
             file.write_all(part)?;
@@ -301,6 +387,19 @@ mod tests {
 
     fn open(folder: &Path) -> ComponentStore {
         ComponentStore::open(folder, CompiledCache::Keep).unwrap()
+    }
+
+    /// Compiled code as it is read by way of the path that it is mapped from.
+    fn code(compiled: &Compiled) -> Vec<u8> {
+        let mut bytes = std::fs::read(compiled.path()).unwrap();
+        bytes.truncate(bytes.len() - MAC_BYTES);
+        bytes
+    }
+
+    /// Puts a file of our own where there is one that nobody may write to.
+    fn replace(path: &Path, bytes: &[u8]) {
+        std::fs::remove_file(path).unwrap();
+        write_whole(path, &[bytes], 0o600).unwrap();
     }
 
     #[test]
@@ -345,7 +444,7 @@ mod tests {
         let (one, two) = (digest_of(b"one"), digest_of(b"two"));
         store.keep_compiled(&one, "aa", b"code");
         assert_eq!(
-            open(folder.path()).compiled(&one, "aa").unwrap().code(),
+            code(&open(folder.path()).compiled(&one, "aa").unwrap()),
             b"code"
         );
         // Moved to another component or another engine, changed, cut short, or from another host.
@@ -356,9 +455,9 @@ mod tests {
         assert!(store.compiled(&one, "bb").is_none());
         let mut bytes = std::fs::read(&kept).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
-        std::fs::write(&kept, &bytes).unwrap();
+        replace(&kept, &bytes);
         assert!(store.compiled(&one, "aa").is_none());
-        std::fs::write(&kept, &bytes[..10]).unwrap();
+        replace(&kept, &bytes[..10]);
         assert!(store.compiled(&one, "aa").is_none());
         store.keep_compiled(&one, "aa", b"code");
         std::fs::remove_file(folder.path().join("compiled.key")).unwrap();
@@ -369,17 +468,44 @@ mod tests {
     fn every_part_of_large_code_is_verified() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
-        let (one, code) = (digest_of(b"one"), vec![7; 9 << 20]);
-        store.keep_compiled(&one, "aa", &code);
-        assert_eq!(store.compiled(&one, "aa").unwrap().code(), code);
+        let (one, large) = (digest_of(b"one"), vec![7; 9 << 20]);
+        store.keep_compiled(&one, "aa", &large);
+        assert_eq!(code(&store.compiled(&one, "aa").unwrap()), large);
         let path = store.compiled_path(&one, "aa");
         let written = std::fs::read(&path).unwrap();
-        for at in [MAC_BYTES, 5 << 20, written.len() - 1] {
+        for at in [0, 5 << 20, (9 << 20) - 1, 9 << 20, written.len() - 1] {
             let mut changed = written.clone();
             changed[at] ^= 1;
-            std::fs::write(&path, changed).unwrap();
+            replace(&path, &changed);
             assert!(store.compiled(&one, "aa").is_none(), "{at}");
         }
+    }
+
+    #[test]
+    fn compiled_code_that_others_could_change_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let one = digest_of(b"one");
+        store.keep_compiled(&one, "aa", b"code");
+        let path = store.compiled_path(&one, "aa");
+        let mode = |mode| std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let written = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(written & 0o777, 0o400);
+        mode(0o420);
+        assert!(store.compiled(&one, "aa").is_none());
+        mode(0o400);
+        assert!(store.compiled(&one, "aa").is_some());
+    }
+
+    #[test]
+    fn what_was_verified_is_what_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let one = digest_of(b"one");
+        store.keep_compiled(&one, "aa", b"code");
+        let verified = store.compiled(&one, "aa").unwrap();
+        replace(&store.compiled_path(&one, "aa"), b"something else entirely");
+        assert_eq!(code(&verified), b"code");
     }
 
     #[test]
