@@ -88,7 +88,9 @@ pub(crate) fn linked(
 
 /// What an inert world has to remember during a call.
 pub(crate) struct Inert {
-    seed: [u8; 32],
+    component: Digest,
+    /// Made of the component's digest by the first draw, which hardly any call makes.
+    seed: Option<[u8; 32]>,
     drawn: u64,
     /// Nanoseconds since the Unix epoch, which is also where the monotonic clock begins.
     now: u64,
@@ -101,7 +103,8 @@ impl Inert {
     /// A world for one call of a component at an instant.
     pub(crate) fn new(component: &Digest, at: Timestamp) -> Self {
         Self {
-            seed: Sha256::digest(component.text().as_str().as_bytes()).into(),
+            component: component.clone(),
+            seed: None,
             drawn: 0,
             now: at.0.saturating_mul(1_000_000),
             waits: BTreeMap::new(),
@@ -133,7 +136,9 @@ impl Inert {
     }
 
     fn random(&mut self) -> [u8; 32] {
-        let mut block = Sha256::new_with_prefix(self.seed);
+        let made = || Sha256::digest(self.component.text().as_str().as_bytes()).into();
+        let seed: [u8; 32] = *self.seed.get_or_insert_with(made);
+        let mut block = Sha256::new_with_prefix(seed);
         block.update(self.drawn.to_le_bytes());
         self.drawn += 1;
         block.finalize().into()
