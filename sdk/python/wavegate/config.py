@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import json
 import re
 import types
@@ -52,10 +53,8 @@ def schema(config: type, title: str, examples: list[object]) -> str:
     """The JSON Schema of a configuration."""
     properties = {}
     required = []
-    hints = typing.get_type_hints(config)
-    for field in dataclasses.fields(config):
-        key = _key(field)
-        properties[key] = _property(field, hints[field.name])
+    for field, key, hint in _fields(config):
+        properties[key] = _property(field, hint)
         if field.default is MISSING:
             required.append(key)
     made = {
@@ -82,13 +81,11 @@ def _object(config: type, value: object) -> typing.Any:
     if not isinstance(value, dict):
         raise ValueError("it is not an object")
     value = dict(value)
-    hints = typing.get_type_hints(config)
     read = {}
-    for field in dataclasses.fields(config):
-        key = _key(field)
+    for field, key, hint in _fields(config):
         if key in value:
             try:
-                read[field.name] = _value(hints[field.name], value.pop(key))
+                read[field.name] = _value(hint, value.pop(key))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
         elif field.default is MISSING:
@@ -158,6 +155,13 @@ def _present(hint: typing.Any) -> typing.Any:
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return next(part for part in typing.get_args(hint) if part is not types.NoneType)
     return hint
+
+
+@functools.cache
+def _fields(config: type) -> list[tuple[dataclasses.Field, str, typing.Any]]:
+    """The fields of a configuration, with their names in JSON and their types."""
+    hints = typing.get_type_hints(config)
+    return [(field, _key(field), hints[field.name]) for field in dataclasses.fields(config)]
 
 
 def _key(field: dataclasses.Field) -> str:

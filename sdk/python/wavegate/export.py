@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from . import codec, config as configs, log
 from .errors import BAD_CONFIG, Failed, Problem
 from .gate import Gate
+from .rehearsal import rehearse
 from .strategy import Strategy
 from .types import ProbeSummary, Requests, Response, Sample, Series, Verdict
 
@@ -32,6 +33,11 @@ def export_strategy(plugin: type[Strategy]) -> type:
     """
     if wit_world is None:
         return plugin
+    rehearse(plugin, _strategy)
+    return _strategy(plugin)
+
+
+def _strategy(plugin: type[Strategy]) -> type:
     from wit_world import exports
     from wit_world.exports import strategy as wit
 
@@ -75,6 +81,11 @@ def export_gate(plugin: type[Gate]) -> type:
     """
     if wit_world is None:
         return plugin
+    rehearse(plugin, _gate)
+    return _gate(plugin)
+
+
+def _gate(plugin: type[Gate]) -> type:
     from wit_world import exports
     from wit_world.exports import gate as wit
     from wit_world.imports import types

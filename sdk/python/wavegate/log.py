@@ -20,6 +20,11 @@ def send_to(writer: Writer) -> None:
     _write = writer
 
 
+def send_to_nobody() -> None:
+    """Lines go nowhere from here on."""
+    send_to(_nowhere)
+
+
 def debug(message: str) -> None:
     """Writes a line of level debug."""
     _write("debug", message)

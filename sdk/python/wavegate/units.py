@@ -10,6 +10,11 @@ _U32_MAX = 2**32 - 1
 _DAY_MS = 24 * 60 * 60 * 1000
 _UNITS = {"ms": 1, "s": 1000, "m": 60 * 1000, "h": 60 * 60 * 1000, "d": _DAY_MS}
 
+# Made once: a component is saved after its modules were imported, and every call starts from there.
+_PERCENT = re.compile(r"([0-9]+)(?:\.([0-9]))?%")
+_DURATION_PART = re.compile("([0-9]+)(ms|s|m|h|d)")
+_DURATION = re.compile("([0-9]+(ms|s|m|h|d))+")
+
 
 @total_ordering
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Percent:
     @classmethod
     def parse(cls, text: str) -> Percent:
         """Reads a percentage with at most one decimal, because shares are whole permille."""
-        match = re.fullmatch(r"([0-9]+)(?:\.([0-9]))?%", text)
+        match = _PERCENT.fullmatch(text)
         permille = int(match[1]) * 10 + int(match[2] or 0) if match else None
         if permille is None or permille > 1000:
             raise ValueError(f'{text!r} is not a percentage from "0%" to "100%" with at most one decimal')
@@ -79,9 +84,9 @@ class Duration:
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Reads a duration."""
-        parts = re.findall("([0-9]+)(ms|s|m|h|d)", text)
+        parts = _DURATION_PART.findall(text)
         ms = sum(int(number) * _UNITS[unit] for number, unit in parts)
-        if not re.fullmatch("([0-9]+(ms|s|m|h|d))+", text) or ms > 40 * _DAY_MS:
+        if not _DURATION.fullmatch(text) or ms > 40 * _DAY_MS:
             raise ValueError(f'{text!r} is not a duration up to 40 days such as "500ms", "10s" or "1m30s"')
         return cls(ms)
 

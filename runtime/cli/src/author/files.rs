@@ -162,6 +162,7 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("sdk/python/wavegate/harness.py", include_bytes!("../../../../sdk/python/wavegate/harness.py")),
     ("sdk/python/wavegate/log.py", include_bytes!("../../../../sdk/python/wavegate/log.py")),
     ("sdk/python/wavegate/query.py", include_bytes!("../../../../sdk/python/wavegate/query.py")),
+    ("sdk/python/wavegate/rehearsal.py", include_bytes!("../../../../sdk/python/wavegate/rehearsal.py")),
     ("sdk/python/wavegate/shares.py", include_bytes!("../../../../sdk/python/wavegate/shares.py")),
     ("sdk/python/wavegate/strategy.py", include_bytes!("../../../../sdk/python/wavegate/strategy.py")),
     ("sdk/python/wavegate/types.py", include_bytes!("../../../../sdk/python/wavegate/types.py")),
