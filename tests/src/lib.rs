@@ -1,6 +1,7 @@
 //! Helpers of the end-to-end tests.
 
 pub mod cases;
+pub mod components;
 pub mod crash_support;
 pub mod fleet;
 pub mod guests;

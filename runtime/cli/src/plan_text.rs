@@ -1,6 +1,8 @@
 //! A plan in words: what will happen in which order, within which limits, and why each cluster is
 //! where it is.
 
+mod plugins;
+
 use crate::clock::utc;
 use crate::output::{STRONG, paint};
 use crate::prepare::Prepared;
@@ -9,8 +11,7 @@ use std::collections::BTreeMap;
 use wavegate_model::approval::Starter;
 use wavegate_model::plugin::{Phase, Stage};
 use wavegate_model::policy::{
-    BudgetWindow, EndState, GateUse, OnAdded, OnRemoved, OnTimeLimit, OnUnavailable, OnUnreachable,
-    PluginRef, TimeLimit, WhenBusy,
+    EndState, OnAdded, OnRemoved, OnTimeLimit, OnUnreachable, PluginRef, TimeLimit, WhenBusy,
 };
 use wavegate_model::release::Reversal;
 use wavegate_model::windows::OpenRule;
@@ -48,6 +49,7 @@ pub(crate) fn text(name: &str, prepared: &Prepared, outlines: &[Outline], more: 
     page.approvals();
     page.batches();
     page.gates();
+    page.plugins();
     page.windows();
     page.time_limits();
     page.failure();
@@ -316,72 +318,6 @@ impl Page<'_> {
             sizes = vec![least, largest];
         }
         format!("{share} of a cluster's nodes ({})", nodes(&sizes))
-    }
-
-    fn gates(&mut self) {
-        let gates = &self.prepared.spec.policy.gates;
-        if gates.is_empty() {
-            self.title(
-                "gates",
-                ": none; only nodes that become ready are waited for",
-            );
-            return;
-        }
-        self.title("gates", ", all of which have to pass");
-        for gate in gates {
-            self.gate(gate);
-        }
-    }
-
-    fn gate(&mut self, gate: &GateUse) {
-        let plugin = self.prepared.gates.get(&gate.name).map_or_else(
-            || reference(&gate.plugin),
-            |plugin| format!("{} {}", plugin.about.name, plugin.about.version),
-        );
-        let sources: Vec<&str> = gate.slots.values().map(|source| source.as_str()).collect();
-        let from = if sources.is_empty() {
-            String::new()
-        } else {
-            format!(" with evidence from {}", listed(&sources))
-        };
-        let phases: Vec<&str> = gate.phases.iter().map(|phase| when(*phase)).collect();
-        let counts = match (
-            gate.budget.window,
-            gate.budget.consecutive,
-            gate.budget.total,
-        ) {
-            (Some(BudgetWindow { fails, of }), row, _) => format!(
-                "{} in a row and {fails} of {of} are tolerated",
-                plural(row, "fail")
-            ),
-            (None, _, 0) => "the first fail counts".to_owned(),
-            (None, row, all) => format!(
-                "{} in a row and {all} in all are tolerated",
-                plural(row, "fail")
-            ),
-        };
-        let trial = if gate.trial {
-            "; on trial, so it decides nothing"
-        } else {
-            ""
-        };
-        let silent = match gate.on_unavailable {
-            OnUnavailable::Hold => "no answer holds",
-            OnUnavailable::Fail => "no answer counts as a fail",
-        };
-        let times = match gate.passes {
-            0 | 1 => String::new(),
-            times => format!(", {times} times in a row"),
-        };
-        let fresh = gate
-            .fresh_for
-            .map_or_else(String::new, |limit| format!(" and counts for {limit}"));
-        let samples = format!("{}{times}{fresh}", plural(gate.min_samples, "sample"));
-        self.line(&format!("  {}: {plugin}{from}{trial}", gate.name));
-        let asked = format!("{}, every {}", listed(&phases), gate.interval);
-        self.line(&format!("    asked {asked}"));
-        let counts = format!("a pass needs {samples}; {counts}; {silent}");
-        self.line(&format!("    {counts}"));
     }
 
     fn windows(&mut self) {

@@ -3,6 +3,7 @@
 //! the old one or the new one, never something in between.
 
 use serde_json::Value;
+use wavegate_tests::components;
 use wavegate_tests::crash_support::{
     Visitors, assert_done, assert_down, assert_no_verdict_is_lost, assert_runs, facts, fleet,
     killed_at, policy, start_with, status,
@@ -21,9 +22,19 @@ fn held() -> Fleet {
     fleet.replace(
         "policy.yaml",
         "plugin: {shipped: probe}\n      config: {minSuccess: 99%, minRequests: 3, window: 3s}",
-        "plugin: {file: ./hold-gate.wasm}",
+        "plugin: {file: ./hold-gate.wasm, class: medium}",
     );
     fleet
+}
+
+/// The shipped gate, as a file that says that it needs a class.
+fn probe_of_class(fleet: &Fleet, class: &str) -> String {
+    let mut bytes = std::fs::read(components::shipped("probe")).expect("it is shipped");
+    let manifest = format!(r#"{{"class":"{class}"}}"#);
+    components::add_section(&mut bytes, "wavegate:manifest", manifest.as_bytes());
+    let path = fleet.folder().join(format!("probe-{class}.wasm"));
+    std::fs::write(&path, bytes).expect("the folder can be written");
+    path.display().to_string()
 }
 
 fn swap(fleet: &Fleet, part: &str, more: &[&str]) -> Done {
@@ -69,6 +80,13 @@ fn a_gate_that_holds_a_rollout_is_swapped_while_the_host_runs() {
     ] {
         assert!(dry.out.contains(told), "no `{told}` in\n{}", dry.out);
     }
+    // The policy grants more than the first component asked for; a swap can use it, and no more.
+    let medium = format!("gate/success={}", probe_of_class(&fleet, "medium"));
+    dry_run(&fleet, &medium, &["--config", &config]).expect(0);
+    let large = format!("gate/success={}", probe_of_class(&fleet, "large"));
+    let too_large = swap(&fleet, &large, &["--config", &config]).expect(20);
+    let why = "is of class large, and the rollout started with class medium";
+    assert!(too_large.err.contains(why), "{}", too_large.err);
     let done = swap(&fleet, "gate/success=probe", &["--config", &config]).expect(0);
     assert!(done.out.contains(": taken"), "{}", done.out);
     assert!(done.err.contains("before is dropped"), "{}", done.err);
@@ -196,6 +214,8 @@ fn what_cannot_be_swapped_is_refused_and_changes_nothing() {
         "which strategy plugins are not granted",
     );
     refused("gate/success=canary", &[], 20, "does not export");
+    let needs_more = format!("gate/success={}", probe_of_class(&fleet, "medium"));
+    refused(&needs_more, &[], 20, "would have to say `class: medium`");
     refused("gate/success=threshold", &[], 20, "configuration");
     let limits = file(&fleet, "threshold.yaml", THRESHOLD);
     refused(

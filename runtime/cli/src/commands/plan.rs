@@ -71,6 +71,8 @@ struct JsonPlugin<'a> {
     name: &'a str,
     version: &'a str,
     digest: String,
+    /// What it says that it needs; what it gets is in the policy.
+    class: &'static str,
 }
 
 impl<'a> From<&'a LoadedPlugin> for JsonPlugin<'a> {
@@ -79,6 +81,7 @@ impl<'a> From<&'a LoadedPlugin> for JsonPlugin<'a> {
             name: &plugin.about.name,
             version: &plugin.about.version,
             digest: plugin.digest.to_string(),
+            class: plugin.class.as_str(),
         }
     }
 }

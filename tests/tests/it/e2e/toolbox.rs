@@ -3,7 +3,8 @@
 
 use rustix::process::Signal;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use wavegate_tests::components;
 use wavegate_tests::fleet::{Done, Fleet};
 use wavegate_tests::guests;
 
@@ -237,7 +238,7 @@ fn plugins_say_what_they_are_and_what_a_call_costs() {
 }
 
 fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../plugins/components/{name}.wasm"))
+    components::shipped(name)
 }
 
 #[test]
@@ -369,8 +370,8 @@ fn a_class_bounds_what_a_policy_can_ask_for() {
 fn a_large_component_is_compiled_apart_and_kept() {
     let fleet = Fleet::empty();
     let mut large = std::fs::read(shipped("rolling")).expect("the plugin is shipped");
-    custom_section(&mut large, "padding", &vec![0; 2 << 20]);
-    custom_section(&mut large, "wavegate:manifest", br#"{"class":"large"}"#);
+    components::add_section(&mut large, "padding", &vec![0; 2 << 20]);
+    components::add_section(&mut large, "wavegate:manifest", br#"{"class":"large"}"#);
     let path = fleet.folder().join("large.wasm");
     std::fs::write(&path, &large).expect("it can be written");
     let file = path.display().to_string();
@@ -384,6 +385,8 @@ fn a_large_component_is_compiled_apart_and_kept() {
     // What others changed is thrown away, and said.
     for entry in std::fs::read_dir(fleet.state().join("plugins/compiled")).expect("a cache") {
         let path = entry.expect("an entry").path();
+        // Its owner cannot write to it either, but can put another file in its place.
+        std::fs::remove_file(&path).expect("it can be removed");
         std::fs::write(&path, vec![0x41; 100_000]).expect("it can be written");
     }
     let done = fleet.wavegate(&["plugin", "inspect", &file]).expect(0);
@@ -395,24 +398,4 @@ fn a_large_component_is_compiled_apart_and_kept() {
     );
     let wrong = fleet.wavegate(&["compile-plugin", "another engine"]);
     assert!(!wrong.out.starts_with('c'), "{}", wrong.out);
-}
-
-fn custom_section(component: &mut Vec<u8>, name: &str, payload: &[u8]) {
-    fn leb(mut value: usize, to: &mut Vec<u8>) {
-        loop {
-            let byte = u8::try_from(value & 0x7f).expect("seven bits");
-            value >>= 7;
-            to.push(if value == 0 { byte } else { byte | 0x80 });
-            if value == 0 {
-                break;
-            }
-        }
-    }
-    let mut body = Vec::new();
-    leb(name.len(), &mut body);
-    body.extend(name.as_bytes());
-    body.extend(payload);
-    component.push(0);
-    leb(body.len(), component);
-    component.extend(body);
 }
