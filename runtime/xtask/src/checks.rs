@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::project::Project;
 use crate::report::{Outcome, Report, Skipping};
-use crate::{fuzz, generated, languages, mutants, plugins, run, swarm, tools};
+use crate::{bindings, fuzz, generated, languages, mutants, plugins, run, swarm, tools};
 
 /// Crates that are also checked alone, so that features which another crate switches on hide
 /// nothing in them.
@@ -80,6 +80,9 @@ pub(crate) fn all(project: &Project, tier: Tier) -> ExitCode {
             fuzz::search(project, &[], FUZZ_MINUTES, fuzz::Keep::Aside)
         });
         report.step("statistics against scipy", || statistics(project));
+        report.step("bindings of C and Go", || {
+            bindings::all(project, bindings::Mode::Check)
+        });
     } else {
         println!("\nthe slow tier is not part of this run: `cargo xtask test --slow`");
     }

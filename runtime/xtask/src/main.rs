@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod bindings;
 mod checks;
 mod fuzz;
 mod generated;
@@ -85,6 +86,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Generate the bindings of the SDKs for C and Go from the contract
+    Bindings {
+        /// Only compare what is committed with what the contract says
+        #[arg(long)]
+        check: bool,
+    },
     /// Make, build and unit-test the worked examples of the SDKs
     Languages,
     /// Measure the worked strategies of all languages, and put the table into sdk/README.md
@@ -134,6 +141,14 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 plugins::Mode::Write
             };
             println!("{}", plugins::build_all(mode)?);
+        }
+        Task::Bindings { check } => {
+            let mode = if check {
+                bindings::Mode::Check
+            } else {
+                bindings::Mode::Write
+            };
+            bindings::all(&project, mode)?;
         }
         Task::Languages => {
             checks::build(&project)?;

@@ -42,6 +42,12 @@ const WEB_SERVER: &str = "nginx";
 /// where rustup cannot add the target.
 const GUEST_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
 
+/// The generator of the bindings in the SDKs for C and Go. Only who changes the contract needs it,
+/// and the slow tier.
+const BINDINGS_GENERATOR: &str = "wit-bindgen-cli";
+/// Its version, and that of the sources that come with it.
+pub(crate) const BINDINGS_VERSION: &str = "0.63.0";
+
 /// The compiler of the fuzzer's own code, from Debian. Only searches need it.
 const FUZZER_PACKAGE: &str = "g++";
 
@@ -114,6 +120,33 @@ pub(crate) fn reference_statistics(project: &Project) -> Result<PathBuf> {
         run::succeed(&mut pip)?;
     }
     Ok(folder)
+}
+
+/// The generator of bindings, built once under the target folder.
+pub(crate) fn bindings_generator(project: &Project) -> Result<PathBuf> {
+    let folder = project.target.join("tools");
+    let installed = folder.join("bin/wit-bindgen");
+    let is_there = run::output(Command::new(&installed).arg("--version"))
+        .is_ok_and(|said| said.contains(BINDINGS_VERSION));
+    if is_there {
+        println!("tools: {BINDINGS_GENERATOR} {BINDINGS_VERSION} is there");
+        return Ok(installed);
+    }
+    println!("tools: building {BINDINGS_GENERATOR} {BINDINGS_VERSION}");
+    let mut cargo = project.cargo("install");
+    cargo
+        .args([
+            "--locked",
+            "--version",
+            BINDINGS_VERSION,
+            BINDINGS_GENERATOR,
+        ])
+        .args(["--no-default-features", "--features", "c,go", "--root"])
+        .arg(&folder)
+        // Its dependencies are not ours, and in a folder of ours they would be built anew in turns.
+        .env("CARGO_TARGET_DIR", folder.join("build"));
+    run::succeed(&mut cargo)?;
+    Ok(installed)
 }
 
 /// A program that has the name of its Debian package.
