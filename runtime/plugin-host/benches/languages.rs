@@ -2,9 +2,9 @@
 //! takes to load, what a hundred of them hold in memory; and a component in Rust against a plugin
 //! in a process of its own, over Go's net/rpc on a unix socket.
 //!
-//! Components are taken from the folder that `WAVEGATE_BENCH_PLUGINS` names, as
-//! `LANGUAGE-strategy.wasm`; without one only Rust is measured. Without a Go compiler there is no
-//! comparison, and it says so.
+//! Components are the worked strategies in the folder that `WAVEGATE_LANGUAGES` names, which
+//! `cargo xtask bench languages` fills; without one only Rust is measured. Without a Go compiler
+//! there is no comparison, and it says so.
 
 #![expect(
     clippy::print_stdout,
@@ -69,12 +69,12 @@ fn main() {
 /// A component by language. Rust is always there.
 fn languages() -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::from([("rust".to_owned(), components::SHIPPED[0].2.to_vec())]);
-    let Some(folder) = std::env::var_os("WAVEGATE_BENCH_PLUGINS") else {
-        println!("WAVEGATE_BENCH_PLUGINS names no folder, so only Rust is measured");
+    let Some(folder) = std::env::var_os("WAVEGATE_LANGUAGES") else {
+        println!("WAVEGATE_LANGUAGES names no folder, so only Rust is measured");
         return found;
     };
     for (language, _) in TARGETS {
-        let path = PathBuf::from(&folder).join(format!("{language}-strategy.wasm"));
+        let path = PathBuf::from(&folder).join(format!("{language}-strategy/plugin.wasm"));
         match std::fs::read(&path) {
             Ok(bytes) => _ = found.insert(language.to_owned(), bytes),
             Err(_) if language == "rust" => {}

@@ -14,7 +14,7 @@ use cargo_metadata::TargetKind;
 use serde::Deserialize;
 
 use crate::project::Project;
-use crate::{checks, languages, run};
+use crate::{checks, languages, run, tools};
 
 /// Around the part of the document that this command writes.
 const TABLE_BEGIN: &str = "<!-- figures: begin -->\n";
@@ -56,13 +56,21 @@ pub(crate) fn measure(project: &Project, names: &[String], output: Output) -> Re
     let mut measured = Vec::new();
     // Figures of whole processes come from the built binary.
     checks::build(project)?;
-    for (_, bench) in selected(project, names)? {
+    let selected = selected(project, names)?;
+    if selected.iter().any(|(_, bench)| bench == "languages") {
+        languages::build(project)?;
+    }
+    for (_, bench) in selected {
         let mut command = project.cargo("bench");
         // The whole workspace and the one profile: another selection would have other features,
         // and would build Cranelift again.
         command
             .args(["--workspace", "--profile", "release", "--bench", &bench])
-            .env("WAVEGATE_BIN", checks::binary(project));
+            .env("WAVEGATE_BIN", checks::binary(project))
+            .env_remove("WAVEGATE_LANGUAGES");
+        if bench == "languages" {
+            command.env("WAVEGATE_LANGUAGES", languages::folder(project));
+        }
         let mut broken = None;
         let status = run::lines(&mut command, |line| match parse(line) {
             Some(Ok(figure)) => measured.push(Measured {
@@ -88,27 +96,45 @@ pub(crate) fn measure(project: &Project, names: &[String], output: Output) -> Re
     Ok(())
 }
 
-/// What a plugin costs by language, as a table in the page about the SDKs.
-pub(crate) fn languages(project: &Project) -> Result<()> {
-    let mut table = String::from(
+/// Heads of the tables in the page about the SDKs, and the benchmarks whose rows go below them.
+const SDK_TABLES: [(&str, &str); 2] = [
+    (
+        "sdk",
         "What the worked strategy costs, written by `cargo xtask sdk-table`: calls are medians, each in a fresh instance, for a view of four clusters.\n\n\
          | language | component | imports | first load, compiled | load from the cache | call | fuel of a call | memory |\n\
          |---|--:|---|--:|--:|--:|--:|--:|\n",
-    );
-    let mut command = project.cargo("bench");
-    command
-        .args(["--workspace", "--profile", "release", "--bench", "sdk"])
-        .env("WAVEGATE_LANGUAGES", languages::folder(project));
-    let status = run::lines(&mut command, |line| {
-        if let Some(row) = line.strip_prefix("row: ") {
-            table.push_str(row);
-            table.push('\n');
+    ),
+    (
+        "newcomer",
+        "\nHow long a newcomer takes with the tools of the language installed: a gate from its template, built from nothing, tested, and its first verdict in a rollout over a fleet that is started for it.\n\n\
+         | language | `plugin new` | `plugin build` | `plugin test` | up to the first verdict | together |\n\
+         |---|--:|--:|--:|--:|--:|\n",
+    ),
+];
+
+/// What a plugin costs by language, and its author, as tables in the page about the SDKs.
+pub(crate) fn languages(project: &Project) -> Result<()> {
+    let tools = tools::guest_languages(project)?;
+    let mut tables = String::new();
+    for (bench, head) in SDK_TABLES {
+        tables.push_str(head);
+        let mut command = project.cargo("bench");
+        tools.apply(&mut command);
+        command
+            .args(["--workspace", "--profile", "release", "--bench", bench])
+            .env("WAVEGATE_LANGUAGES", languages::folder(project))
+            .env("WAVEGATE_BIN", checks::binary(project));
+        let status = run::lines(&mut command, |line| {
+            if let Some(row) = line.strip_prefix("row: ") {
+                tables.push_str(row);
+                tables.push('\n');
+            }
+        })?;
+        if !status.success() {
+            bail!("benchmark {bench} ended with {status}");
         }
-    })?;
-    if !status.success() {
-        bail!("the benchmark of languages ended with {status}");
     }
-    write(&project.root.join("sdk/README.md"), |_| table)
+    write(&project.root.join("sdk/README.md"), |_| tables)
 }
 
 /// Packages and names of the benchmark targets to run.
