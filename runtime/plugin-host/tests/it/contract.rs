@@ -150,6 +150,10 @@ fn old_components_run_for_ever() {
     let mut loaded = 0;
     for file in std::fs::read_dir(old).unwrap() {
         let name = file.unwrap().file_name().to_string_lossy().into_owned();
+        // Beside them is a page about them.
+        if !name.ends_with(".wasm") {
+            continue;
+        }
         let kind = match name.contains("-strategy-") {
             true => PluginKind::Strategy,
             false => PluginKind::Gate,
