@@ -1,6 +1,7 @@
 //! The engine against a modelled world: stories with committed outcomes, and random worlds.
 
 mod chance;
+mod coverage;
 mod format;
 mod lessons;
 mod minds;

@@ -22,6 +22,8 @@ pub(crate) enum Strategy {
     Hostile,
     /// Moves to and fro without end, always within the rules.
     Restless,
+    /// Moves on by and by, and waits for anything in between.
+    Patient,
 }
 
 impl Strategy {
@@ -53,6 +55,7 @@ impl Strategy {
             Self::Switch => Ok(switch(view, state)),
             Self::UpDownUp => memory(up_down_up(view, step, totals)),
             Self::Hostile => hostile(view, rng),
+            Self::Patient => patient(view, step, rng),
             Self::Restless => memory(restless(view, step, totals)),
         }
     }
@@ -232,6 +235,24 @@ fn restless(view: &SiteView, step: u8, totals: &[u8]) -> Outcome {
         "to and fro",
         vec![1 - step.min(1)],
     )
+}
+
+fn patient(view: &SiteView, step: u8, rng: &mut Rng) -> Result<Outcome, Unavailable> {
+    let gates = || view.gates.iter().map(|gate| gate.name.clone()).collect();
+    let mut next = step;
+    let proposal = match rng.below(20) {
+        0..3 => Proposal::WaitPerson("look at it".to_string()),
+        3..6 => Proposal::Wait(DurationMs(1000 + rng.below(20_000))),
+        6..9 => Proposal::WaitGates(gates()),
+        9 | 10 => return Err(Unavailable::OutOfFuel { limit: 1 }),
+        11 if rng.percent(70) => Proposal::Failed("I gave up".to_string()),
+        _ if all_new(view) => Proposal::Done,
+        _ => {
+            next = (step + 1).min(10);
+            part(view, u32::from(next) * 100, &[])
+        }
+    };
+    Ok(outcome(proposal, "by and by", vec![next]))
 }
 
 fn hostile(view: &SiteView, rng: &mut Rng) -> Result<Outcome, Unavailable> {

@@ -74,6 +74,7 @@ fn nothing_breaks_an_invariant() {
         Strategy::Switch,
         Strategy::UpDownUp,
         Strategy::Restless,
+        Strategy::Patient,
     ];
     for_seeds(|seed| {
         tell_if_it_panics(seed, || {

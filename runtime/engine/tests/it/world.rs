@@ -452,6 +452,7 @@ impl World {
     }
 
     fn input(&mut self, input: &Input) {
+        crate::coverage::note(self.engine.state(), input);
         let step = self.engine.step(Timestamp(self.now), input);
         let from_world = !matches!(input, Input::Request(_)) && !step.facts.is_empty();
         if from_world && self.rng.below(1000) < self.scenario.mess.lost_commits {
@@ -540,6 +541,36 @@ impl World {
 
     pub(crate) fn set_reachable(&mut self, name: &str, reachable: bool) {
         self.clusters.get_mut(&name.into()).unwrap().reachable = reachable;
+    }
+
+    /// What still arrives once a rollout is over.
+    pub(crate) fn late_news(&mut self) {
+        let cluster = self.clusters.keys().next().cloned();
+        let Some(cluster) = cluster else { return };
+        let seen = self.engine.state().clusters.get(&cluster);
+        let seen = seen.and_then(|cluster| cluster.seen.clone());
+        let epoch = Epoch(1000);
+        self.input(&Input::Observation(Observation::Claimed {
+            cluster: cluster.clone(),
+            epoch,
+        }));
+        if let Some(seen) = seen {
+            self.input(&Input::Observation(Observation::Seen {
+                cluster: cluster.clone(),
+                seen,
+            }));
+        }
+        self.input(&Input::Observation(Observation::Lost {
+            cluster,
+            detail: "no answer".to_owned(),
+            answered: None,
+        }));
+        self.input(&Input::Answer(Answer::Command {
+            command: CommandId(1),
+            generation: Generation(1),
+            result: CommandResult::Accepted,
+        }));
+        self.input(&Input::Elapsed);
     }
 
     /// Another host claims a cluster and carries a command out.
