@@ -374,7 +374,7 @@ fn gates(rng: &mut Rng, peaceful: bool) -> Vec<String> {
         gates.push(format!(
             "  - {{name: {name}, {text}, phases: [{phases}], interval: {}s, passes: {}, minSamples: {}, \
              budget: {{consecutive: {budget}, total: {}}}, onUnavailable: {}, trial: {}}}",
-            one_of(rng, &[3, 10]),
+            one_of(rng, &[10, 30]),
             1 + rng.below(2),
             one_of(rng, &[1, 5]),
             budget * 2,

@@ -296,7 +296,7 @@ pub(crate) fn disturb(world: &mut World, rng: &mut Rng) {
         return;
     }
     let site = one_of(rng, &sites);
-    match rng.below(31) {
+    match rng.below(29) {
         0..4 => {
             let down = rng.below(30_000);
             world.restart(InFlight::ByChance, down);
@@ -339,13 +339,11 @@ pub(crate) fn disturb(world: &mut World, rng: &mut Rng) {
         }
         20..23 => change_fleet(world, rng, Gone::Clusters),
         23 if rng.percent(30) => world.request(Verb::Supersede { by: "newer".into() }),
-        24 => world.request(Verb::Close),
         25 | 26 => {
             let actor = one_of(rng, &PEOPLE);
             world.request_by(actor, Verb::Approve(Approval::Site(site)));
         }
-        27 if rng.percent(10) => world.take_over(&name),
-        28 => world.busy("other", if rng.percent(30) { &["s1"] } else { &[] }),
+        24 => world.busy("other", if rng.percent(30) { &["s1"] } else { &[] }),
         _ => {}
     }
 }

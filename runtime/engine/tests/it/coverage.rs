@@ -340,7 +340,7 @@ fn random_world(seed: u64) {
     scenario.mess = Mess {
         delay_ms: one_of(&mut rng, &[0, 5000, 20_000]),
         twice: one_of(&mut rng, &[0, 20, 50]),
-        fails: one_of(&mut rng, &[0, 5, 20]),
+        fails: one_of(&mut rng, &[0, 5, 40]),
         deaths: one_of(&mut rng, &[0, 20, 200]),
         lost_commits: one_of(&mut rng, &[0, 10]),
     };
@@ -359,9 +359,10 @@ fn random_world(seed: u64) {
         disturb(&mut world, &mut rng);
         let names: Vec<String> = world.clusters.keys().map(ToString::to_string).collect();
         match rng.below(20) {
-            0 if rng.percent(60) => world.take_over(&one_of(&mut rng, &names)),
-            1..5 => world.scale(&one_of(&mut rng, &names), 1 + rng.small(7)),
+            0 => world.take_over(&one_of(&mut rng, &names)),
+            9..14 => world.scale(&one_of(&mut rng, &names), 1 + rng.small(7)),
             5 => world.request(Verb::Promote(None)),
+            7 => world.request(Verb::Close),
             6 => world.request(Verb::Rollback),
             _ => {}
         }
