@@ -111,7 +111,8 @@ pub enum DriverError {
 ///
 /// Every changing call carries a [`Stamp`]. A driver keeps the highest epoch and, within it,
 /// the highest generation with the cluster, and refuses older ones; it may get the same call
-/// twice and then has nothing more to do.
+/// twice and then has nothing more to do. A call that arrives after a later one of the same
+/// owner changes nothing: the engine counts on it where a call was given up.
 pub trait Driver: Send + Sync {
     /// What this driver can do.
     fn capabilities(&self) -> Capabilities;

@@ -1,9 +1,10 @@
 //! The host is killed at twenty moments of each strategy and goes on to the same end: nothing is
 //! lost, nothing is started twice.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wavegate_tests::crash_support::{
     Visitors, assert_done, assert_down, assert_no_verdict_is_lost, assert_runs, facts, fleet,
-    killed_at, node_commands, pairs, policy, policy_with, status, traffic_commands,
+    killed_at, node_commands, pairs, policy, policy_with, start_with, status, traffic_commands,
 };
 use wavegate_tests::fleet::Fleet;
 use wavegate_tests::stories::side_by_side;
@@ -140,6 +141,67 @@ fn kill_at_all(stories: &[(Way, Moments)]) {
         assert_down(&fleet);
         story
     });
+}
+
+/// No rollout of [`Way::Rolling`] appends so often, and the last kills find it ended.
+const APPENDS_MAX: usize = 140;
+
+/// Between any two appends to the journal, and after each, the host is killed; it goes on to the
+/// same end. The slow tier takes all of them, the usual one some.
+#[test]
+fn a_host_killed_at_each_boundary_of_its_journal_goes_on_to_the_same_end() {
+    let all = std::env::var_os("WAVEGATE_SLOW_TESTS").is_some();
+    let step = if all { 1 } else { 17 };
+    let numbers = (1..=APPENDS_MAX).step_by(step).chain([APPENDS_MAX]);
+    let points = numbers.flat_map(|number| {
+        ["turn:before-commit", "turn:after-commit"].map(|point| format!("{point}:{number}"))
+    });
+    let points: Vec<String> = points.collect();
+    let ended = AtomicUsize::new(0);
+    side_by_side(AT_ONCE, &points, String::clone, |point| {
+        let fleet = Way::Rolling.fleet();
+        fleet.up();
+        let [eu, us, _] = fleet.doors();
+        let visitors = Visitors::start(vec![eu, us]);
+        visitors.wait_for_more(10);
+        let run = start_with(&fleet, &["run", DOCUMENTS], "WAVEGATE_CRASH_AT", point).end();
+        let told = match run.code {
+            None => {
+                let before = killed_facts(&fleet);
+                // Before the first record there is no rollout to go on with.
+                let command: &[&str] = match before.is_empty() {
+                    true => &["run", DOCUMENTS],
+                    false => &["resume", "last"],
+                };
+                fleet.wavegate(command).expect(0);
+                assert!(facts(&fleet).starts_with(&before), "facts are gone");
+                format!("killed after {} facts", before.len())
+            }
+            Some(code) => {
+                assert_eq!(code, 0, "{}", run.err);
+                ended.fetch_add(1, Ordering::Relaxed);
+                "it had come to its end before".to_owned()
+            }
+        };
+        let (nodes, starts) = Way::Rolling.end();
+        assert_done(&fleet);
+        assert_runs(&fleet, nodes, starts);
+        let lost = visitors.stop().lost.len();
+        assert_eq!(lost, 0, "requests were lost");
+        assert_down(&fleet);
+        told
+    });
+    assert!(ended.into_inner() > 0, "there are more boundaries");
+}
+
+/// Facts of the newest rollout; none if there is no rollout.
+fn killed_facts(fleet: &Fleet) -> Vec<serde_json::Value> {
+    let done = fleet.wavegate(&["--format", "json", "history", "last"]);
+    if done.code == Some(0) {
+        done.json()
+    } else {
+        Vec::new()
+    }
 }
 
 /// In the rollback of a bad release, after one batch of one node.
