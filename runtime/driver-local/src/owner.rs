@@ -251,6 +251,17 @@ impl Locked<'_> {
         fallback: u32,
     ) -> Result<(), DriverError> {
         let owner = self.folder.admit(stamp)?;
+        let overtaken = |last: &Stamp| last.epoch == stamp.epoch && last.command > stamp.command;
+        if let Some(last) = owner.last_nodes.filter(overtaken) {
+            return Err(DriverError::Failed {
+                cluster: self.folder.cluster.clone(),
+                operation: "change nodes",
+                detail: format!(
+                    "command {} came after command {}",
+                    stamp.command, last.command
+                ),
+            });
+        }
         let found = self.folder.desired(fallback)?;
         if found != expected {
             return Err(DriverError::DesiredChanged {
@@ -344,6 +355,30 @@ mod tests {
             folder.lock().unwrap().claim(&"b".into()).unwrap(),
             second.next()
         );
+    }
+
+    #[test]
+    fn a_command_that_was_overtaken_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = folder(dir.path());
+        let epoch = folder.lock().unwrap().claim(&"a".into()).unwrap();
+        let accept = |command| {
+            let locked = folder.lock().unwrap();
+            locked.accept_nodes(stamp(epoch, 1, command), 4, 4)
+        };
+        accept(2).unwrap();
+        folder
+            .lock()
+            .unwrap()
+            .finish_nodes(stamp(epoch, 1, 2))
+            .unwrap();
+        accept(2).unwrap();
+        let error = accept(1).unwrap_err().to_string();
+        assert!(error.contains("command 1 came after command 2"), "{error}");
+        // The next host begins to count anew.
+        let epoch = folder.lock().unwrap().claim(&"a".into()).unwrap();
+        let locked = folder.lock().unwrap();
+        locked.accept_nodes(stamp(epoch, 1, 1), 4, 4).unwrap();
     }
 
     #[test]
