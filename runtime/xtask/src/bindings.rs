@@ -89,11 +89,14 @@ fn made(project: &Project, generator: &Path) -> Result<Files> {
     let scratch = project.target.join("bindings");
     // It is not there the first time.
     let _ = fs::remove_dir_all(&scratch);
+    // What it makes for Go it hands to `gofmt`.
+    let guests = tools::guest_languages(project)?;
     let mut files = Files::new();
     for kind in KINDS {
         for language in ["c", "go"] {
             let out = scratch.join(format!("{language}-{kind}"));
             let mut command = project.command(generator);
+            guests.apply(&mut command);
             command
                 .args([
                     language,

@@ -91,6 +91,10 @@ const SMALLER_SECONDS: u32 = 60;
 /// Inputs of a target that are kept: replaying them is part of every run of the tests.
 const KEPT_MAX: usize = 600;
 
+/// Bytes of an input that is kept. What only a larger one reaches, the seeds reach: they have whole
+/// components of hundreds of kilobytes.
+const KEPT_BYTES_MAX: u64 = 100 << 10;
+
 /// What becomes of inputs that reach new code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -267,18 +271,26 @@ impl<'a> Bench<'a> {
                 .map(|it| self.project.root.join(it)),
         );
         run::succeed(&mut command)?;
-        let kept = fs::read_dir(&fewest)?.count();
-        if kept > KEPT_MAX {
-            bail!("{kept} inputs are more than {KEPT_MAX}: they would slow every run of the tests");
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&fewest)? {
+            let entry = entry?;
+            if entry.metadata()?.len() <= KEPT_BYTES_MAX {
+                kept.push(entry.path());
+            }
+        }
+        let count = kept.len();
+        if count > KEPT_MAX {
+            bail!(
+                "{count} inputs are more than {KEPT_MAX}: they would slow every run of the tests"
+            );
         }
         let _ = fs::remove_dir_all(&committed);
         fs::create_dir_all(&committed)?;
-        for entry in fs::read_dir(&fewest)? {
-            let path = entry?.path();
+        for path in kept {
             let name = path.file_name().context("an input without a name")?;
             fs::copy(&path, committed.join(name))?;
         }
-        println!("{}: {kept} inputs kept", self.target.name);
+        println!("{}: {count} inputs kept", self.target.name);
         Ok(())
     }
 }
