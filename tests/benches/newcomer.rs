@@ -2,7 +2,7 @@
 //! `plugin test`, and a rollout up to the first verdict of the gate that was made.
 //!
 //! `cargo xtask sdk-table` puts the rows into `sdk/README.md`. Nothing that was built before is used:
-//! each project begins with an empty folder, and so does what Rust builds for it.
+//! each project begins with an empty folder, and so do the caches of Rust and Go.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on the terminal")]
 
@@ -53,7 +53,9 @@ fn newcomer(language: &str) -> Took {
     let step = |arguments: &[&str]| {
         let started = Instant::now();
         let mut command = fleet.command(arguments);
-        command.env("CARGO_TARGET_DIR", fleet.folder().join("rust"));
+        command
+            .env("CARGO_TARGET_DIR", fleet.folder().join("rust"))
+            .env("GOCACHE", fleet.folder().join("go"));
         wavegate_tests::fleet::Running::start(command)
             .end()
             .expect(0);
