@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// An input, and the file that it is kept in.
 #[derive(Debug)]
@@ -39,12 +40,17 @@ pub fn read(folder: &str) -> std::io::Result<Vec<Kept>> {
     paths.into_iter().map(read).collect()
 }
 
+/// The bounds of a check are those of the process: what another check takes meanwhile would count.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// Checks what was found and the corpus of a target. More memory than allowed ends the process
 /// without a word, so that the input is named where nothing is captured.
 ///
 /// # Panics
 /// If there are fewer inputs than there should be, or one of them is a finding.
 pub fn replay(target: &str, check: fn(&[u8]), at_least: usize) {
+    // One that failed leaves nothing behind that the next could mind.
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut inputs = read(&format!("found/{target}")).expect("what was found");
     inputs.extend(read(&format!("corpus/{target}")).expect("the corpus"));
     assert!(inputs.len() >= at_least, "only {} inputs", inputs.len());
