@@ -6,6 +6,7 @@ mod crash;
 mod e2e;
 mod guide;
 mod isolation;
+mod journals;
 mod kills;
 mod languages;
 mod prometheus;
