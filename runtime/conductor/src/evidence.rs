@@ -36,6 +36,59 @@ pub struct Asking {
 /// The questions of an evaluation, each with the digest of its answer.
 pub type Recorded = Vec<(Query, Digest)>;
 
+/// What goes on from round to round, whoever calls the gate and fetches the answers.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    fetched: u32,
+    /// Of each answer that has samples, the newest counts, and of these the oldest: a gate rests
+    /// on all of them.
+    newest: Option<Timestamp>,
+}
+
+/// What follows from a round.
+#[derive(Debug)]
+pub enum Round {
+    /// The gate has answered, or cannot.
+    Over(Result<Evaluation, Unavailable>),
+    /// It wants to know this first.
+    Fetch(Vec<Query>),
+}
+
+impl Rounds {
+    /// Takes how a call ended.
+    pub fn ended(&mut self, end: CallEnd) -> Round {
+        Round::Over(match end {
+            CallEnd::Answered(Answer::Evaluate(evaluation)) => Ok(Evaluation {
+                newest: self.newest,
+                ..evaluation
+            }),
+            CallEnd::Answered(Answer::Outline(_) | Answer::Decide(_)) => {
+                Err(Unavailable::BadAnswer(BadAnswer::WrongKind))
+            }
+            CallEnd::Unavailable(why) => Err(why),
+            CallEnd::NeedsEvidence(_) if self.fetched == EVIDENCE_ROUNDS_MAX => {
+                let limit = EVIDENCE_ROUNDS_MAX;
+                Err(Unavailable::TooManyRounds { limit })
+            }
+            CallEnd::NeedsEvidence(queries) => {
+                self.fetched += 1;
+                return Round::Fetch(queries);
+            }
+        })
+    }
+
+    /// Puts an answer into the question of the next round.
+    pub fn learned(&mut self, question: &mut Question, query: Query, evidence: Evidence) {
+        self.newest = self.newest.into_iter().chain(evidence.newest()).min();
+        if let Question::Evaluate {
+            evidence: known, ..
+        } = question
+        {
+            known.push((query, evidence));
+        }
+    }
+}
+
 /// Asks a gate until it answers, or cannot. The bytes of all evidence go to `blobs`.
 pub async fn rounds(
     asking: Asking,
@@ -43,54 +96,25 @@ pub async fn rounds(
     blobs: &mut Vec<Blob>,
 ) -> (CallReport, Recorded, Result<Evaluation, Unavailable>) {
     let asking = Arc::new(asking);
-    let mut recorded = Recorded::new();
-    // Of each answer that has samples, the newest counts, and of these the oldest: a gate rests on
-    // all of them.
-    let mut newest: Option<Timestamp> = None;
-    let mut round = 0;
+    let (mut recorded, mut rounds) = (Recorded::new(), Rounds::default());
     loop {
         let report = asking.plugins.call(question.clone()).await;
-        let queries = match report.end.clone() {
-            CallEnd::Answered(Answer::Evaluate(evaluation)) => {
-                return (
-                    report,
-                    recorded,
-                    Ok(Evaluation {
-                        newest,
-                        ..evaluation
-                    }),
-                );
-            }
-            CallEnd::Answered(Answer::Outline(_) | Answer::Decide(_)) => {
-                let why = Unavailable::BadAnswer(BadAnswer::WrongKind);
-                return (report, recorded, Err(why));
-            }
-            CallEnd::Unavailable(why) => return (report, recorded, Err(why)),
-            CallEnd::NeedsEvidence(_) if round == EVIDENCE_ROUNDS_MAX => {
-                let limit = EVIDENCE_ROUNDS_MAX;
-                return (report, recorded, Err(Unavailable::TooManyRounds { limit }));
-            }
-            CallEnd::NeedsEvidence(queries) => queries,
+        let queries = match rounds.ended(report.end.clone()) {
+            Round::Over(result) => return (report, recorded, result),
+            Round::Fetch(queries) => queries,
         };
         let answers = match fetch_all(&asking, &queries).await {
             Ok(answers) => answers,
             Err(why) => return (report, recorded, Err(why)),
         };
         for (query, evidence) in queries.into_iter().zip(answers) {
-            newest = newest.into_iter().chain(evidence.newest()).min();
             let bytes =
                 serde_json::to_vec(&evidence).expect("evidence is made of types that JSON can say");
             let blob = blob(bytes);
             recorded.push((query.clone(), blob.digest.clone()));
             blobs.push(blob);
-            if let Question::Evaluate {
-                evidence: known, ..
-            } = &mut question.question
-            {
-                known.push((query, evidence));
-            }
+            rounds.learned(&mut question.question, query, evidence);
         }
-        round += 1;
     }
 }
 

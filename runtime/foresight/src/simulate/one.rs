@@ -5,6 +5,7 @@ use super::{Ask, Broken, Opened, Options, Worlds, people, seed_of};
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 use wavegate_conductor::consult::scope;
+use wavegate_conductor::evidence::{Round, Rounds};
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::command;
 use wavegate_engine::fact::End;
@@ -13,7 +14,6 @@ use wavegate_engine::{
     Answer, Command, Effect, Engine, Fact, Input, Observation, Spec, Step, WaitingOn, explain,
 };
 use wavegate_model::evidence::EvidenceScope;
-use wavegate_model::limits::EVIDENCE_ROUNDS_MAX;
 use wavegate_model::observation::Stamp;
 use wavegate_model::plugin::{Evaluation, GateCall, Outcome as Decided, PluginState, Proposal};
 use wavegate_model::policy::GateUse;
@@ -256,38 +256,20 @@ impl Going<'_> {
                 slots: gate.slots.keys().cloned().collect(),
             },
         };
-        let mut newest: Option<Timestamp> = None;
-        for _ in 0..=EVIDENCE_ROUNDS_MAX {
+        let mut rounds = Rounds::default();
+        loop {
             self.tally.calls += 1;
-            let queries = match self.ask.ask(&call) {
-                CallEnd::Answered(plugins::Answer::Evaluate(evaluation)) => {
-                    return Ok(Ok(Evaluation {
-                        newest,
-                        ..evaluation
-                    }));
-                }
-                CallEnd::Answered(_) => {
-                    return Ok(Err(Unavailable::BadAnswer(BadAnswer::WrongKind)));
-                }
-                CallEnd::Unavailable(why) => return Ok(Err(why)),
-                CallEnd::NeedsEvidence(queries) => queries,
+            let queries = match rounds.ended(self.ask.ask(&call)) {
+                Round::Over(result) => return Ok(result),
+                Round::Fetch(queries) => queries,
             };
             for query in queries {
-                let evidence = match self.fetch(gate, &query, &scope)? {
-                    Ok(evidence) => evidence,
+                match self.fetch(gate, &query, &scope)? {
+                    Ok(evidence) => rounds.learned(&mut call.question, query, evidence),
                     Err(why) => return Ok(Err(why)),
-                };
-                newest = newest.into_iter().chain(evidence.newest()).min();
-                if let Question::Evaluate {
-                    evidence: known, ..
-                } = &mut call.question
-                {
-                    known.push((query, evidence));
                 }
             }
         }
-        let limit = EVIDENCE_ROUNDS_MAX;
-        Ok(Err(Unavailable::TooManyRounds { limit }))
     }
 
     fn fetch(
