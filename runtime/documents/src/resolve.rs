@@ -277,6 +277,7 @@ fn warn(
         );
     }
     warn_stuck(policy, clusters, problems);
+    warn_stuck_on_the_way_back(policy, release, clusters, problems);
     if release.release.reversal == Reversal::Irreversible
         && policy.policy.failure.then != EndState::Hold
     {
@@ -312,4 +313,38 @@ fn warn_stuck(policy: &PolicyDoc, clusters: &[Cluster], problems: &Problems) {
     problems.push(
         problem.hint("give one of the two at least 1, unless only idle clusters are updated"),
     );
+}
+
+/// The same of the way back, which would end as *rollback incomplete* in the middle of a failure.
+fn warn_stuck_on_the_way_back(
+    policy: &PolicyDoc,
+    release: &ReleaseDoc,
+    clusters: &[Cluster],
+    problems: &Problems,
+) {
+    let (batch, failure) = (policy.policy.batch, policy.policy.failure);
+    let goes_back =
+        failure.then != EndState::Hold && release.release.reversal == Reversal::Possible;
+    let forward = |cluster: &&Cluster| batch.max_unavailable.rounded_down(cluster.nodes) > 0;
+    let stuck = |cluster: &&Cluster| {
+        failure.rollback.max_unavailable.rounded_down(cluster.nodes) == 0
+            && batch.max_surge.rounded_down(cluster.nodes) == 0
+    };
+    let found = clusters.iter().filter(forward).find(stuck);
+    let Some(cluster) = found.filter(|_| goes_back) else {
+        return;
+    };
+    let place = policy.failure.as_ref().unwrap_or(&policy.name.place);
+    let message = format!(
+        "no node of the cluster `{}` may be replaced in place on the way back: `maxUnavailable` of \
+         `rollback` is 0{}",
+        cluster.name,
+        match failure.rollback.max_unavailable {
+            Amount::Count(_) => String::new(),
+            Amount::Percent(_) => format!(" of its {} nodes, rounded down", cluster.nodes),
+        }
+    );
+    let problem = Diagnostic::warning(Code::Suspicious, message).at(place.clone(), "");
+    let hint = "give it at least 1, or a failure ends with the cluster half-way back";
+    problems.push(problem.hint(hint));
 }
