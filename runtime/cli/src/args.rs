@@ -114,6 +114,9 @@ pub(crate) enum Command {
     /// With `--verify` every recorded input goes through the engine and every recorded question,
     /// with its evidence, to the component that answered it; facts and answers must come out as
     /// they were recorded. Exit code 12 if something goes another way, 20 if a component is missing.
+    /// With `--with` another plugin or another policy gets what was recorded; over a folder of
+    /// journals a gate is scored: which bad rollouts it would have caught, and how often it would
+    /// have cried wolf.
     Replay(Replay),
     /// Works with plugins.
     #[command(subcommand)]
@@ -469,14 +472,16 @@ pub(crate) struct OverrideGate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// Id of the rollout, or the beginning of one; all of the journal, if none is named.
+    /// Id of the rollout, or the beginning of one; all of the journal, if none is named. With a `/`
+    /// it is a folder of journals, over which a gate is scored.
+    #[arg(value_name = "ROLLOUT|FOLDER")]
     pub(crate) rollout: Option<String>,
     /// Checks that it leads to the same facts and answers, byte for byte, and says where not.
     #[arg(long, env = "WAVEGATE_VERIFY")]
     pub(crate) verify: bool,
     /// Shows what another component would have answered to the recorded questions: `strategy=REF`
     /// or `gate/NAME=REF`, where REF is a file, if it has a `/` or ends in `.wasm`, or a shipped
-    /// plugin.
+    /// plugin. With `policy=FILE|DIR` it shows where another policy would have decided otherwise.
     #[arg(long, env = "WAVEGATE_WITH", value_name = "PART=REF")]
     pub(crate) with: Vec<String>,
     /// Its configuration, as YAML or JSON; that of the component before if none is given.
@@ -487,6 +492,10 @@ pub(crate) struct Replay {
         requires = "with"
     )]
     pub(crate) config: Option<PathBuf>,
+    /// Which rollouts of a folder were good and which were bad, where their end does not say it:
+    /// YAML or JSON with the lists `good` and `bad` of ids.
+    #[arg(long, env = "WAVEGATE_LABELS", value_name = "FILE", requires = "with")]
+    pub(crate) labels: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -150,6 +150,45 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
     let mut resolved = documents.resolve(name).map_err(invalid)?;
     make_absolute(&mut resolved)?;
     release_folder(documents, &resolved)?;
+    let (strategy, gates) = plugins(host, documents, &mut resolved).await?;
+    let policy = &resolved.policy;
+    let windows = wavegate_documents::windows::expand(&policy.windows, SystemClock.now());
+    let windows = windows
+        .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
+    let wave_windows = wavegate_documents::windows::expand_waves(policy, SystemClock.now());
+    let wave_windows = wave_windows
+        .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
+    let spec = Spec {
+        rollout: new_id(name)?,
+        service: resolved.service.clone(),
+        release: resolved.release.clone(),
+        policy: resolved.policy.clone(),
+        plan: resolved.plan.clone(),
+        clusters: resolved.clusters.clone(),
+        sources: resolved.sources.clone(),
+        windows,
+        started_by: actor(),
+        wave_windows,
+        origin: origin(documents, name),
+        capabilities: capabilities(host, &resolved)?,
+        pins: pins(&strategy, &gates),
+    };
+    let prepared = Prepared {
+        spec,
+        resolved,
+        strategy,
+        gates,
+    };
+    stages_exist(host, documents, &prepared).await?;
+    Ok(prepared)
+}
+
+/// The plugins of a policy, loaded and checked. Limits are those of their classes from then on.
+pub(crate) async fn plugins(
+    host: &Host,
+    documents: &Documents,
+    resolved: &mut ResolvedRollout,
+) -> Result<(LoadedPlugin, BTreeMap<GateName, LoadedPlugin>)> {
     let base = resolved.folders.policy.clone();
     let policy = &resolved.policy;
 
@@ -189,52 +228,28 @@ pub(crate) async fn prepare(host: &Host, documents: &Documents, name: &str) -> R
             &gate.config,
         )
         .await?;
-        slots(documents, &resolved, gate, &loaded)?;
+        slots(documents, resolved, gate, &loaded)?;
         gates.insert(gate.name.clone(), loaded);
     }
-    classed(&mut resolved, &strategy, &gates);
-    let policy = &resolved.policy;
-    let windows = wavegate_documents::windows::expand(&policy.windows, SystemClock.now());
-    let windows = windows
-        .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
-    let wave_windows = wavegate_documents::windows::expand_waves(policy, SystemClock.now());
-    let wave_windows = wave_windows
-        .map_err(|why| Failure::usage(format!("the windows of policy `{}`: {why}", policy.name)))?;
-    let spec = Spec {
-        rollout: new_id(name)?,
-        service: resolved.service.clone(),
-        release: resolved.release.clone(),
-        policy: resolved.policy.clone(),
-        plan: resolved.plan.clone(),
-        clusters: resolved.clusters.clone(),
-        sources: resolved.sources.clone(),
-        windows,
-        started_by: actor(),
-        wave_windows,
-        origin: origin(documents, name),
-        capabilities: capabilities(host, &resolved)?,
-        pins: Pins {
-            strategy: strategy.digest.clone(),
-            strategy_name: strategy.about.name.clone(),
-            gates: gates
-                .iter()
-                .map(|(name, plugin)| (name.clone(), plugin.digest.clone()))
-                .collect(),
-            strategy_state: Some(tag(&strategy.about)),
-            gate_states: gates
-                .iter()
-                .map(|(name, plugin)| (name.clone(), tag(&plugin.about)))
-                .collect(),
-        },
-    };
-    let prepared = Prepared {
-        spec,
-        resolved,
-        strategy,
-        gates,
-    };
-    stages_exist(host, documents, &prepared).await?;
-    Ok(prepared)
+    classed(resolved, &strategy, &gates);
+    Ok((strategy, gates))
+}
+
+/// What a rollout is bound to from its start.
+pub(crate) fn pins(strategy: &LoadedPlugin, gates: &BTreeMap<GateName, LoadedPlugin>) -> Pins {
+    Pins {
+        strategy: strategy.digest.clone(),
+        strategy_name: strategy.about.name.clone(),
+        gates: gates
+            .iter()
+            .map(|(name, plugin)| (name.clone(), plugin.digest.clone()))
+            .collect(),
+        strategy_state: Some(tag(&strategy.about)),
+        gate_states: gates
+            .iter()
+            .map(|(name, plugin)| (name.clone(), tag(&plugin.about)))
+            .collect(),
+    }
 }
 
 /// What a call may use is decided by the class: the policy's, or else the component's. The policy

@@ -37,8 +37,18 @@ impl Documents {
     ///
     /// All problems of all files are reported, as far as one does not hide another.
     pub fn load(paths: &[PathBuf]) -> Result<Self, Diagnostics> {
+        Self::load_beside(paths, &[])
+    }
+
+    /// The same, where some sources are known from elsewhere and need not be among the documents.
+    pub fn load_beside(
+        paths: &[PathBuf],
+        sources: &[wavegate_model::SourceSpec],
+    ) -> Result<Self, Diagnostics> {
         let problems = Problems::default();
         let mut loader = Loader::new(&problems);
+        let names = sources.iter().map(|source| source.name.to_string());
+        loader.known_sources = names.collect();
         for path in files(paths, &problems) {
             loader.file(&path);
         }
@@ -73,6 +83,11 @@ impl Documents {
             found.release.clone(),
             found.name.place.source.folder().to_path_buf(),
         ))
+    }
+
+    /// Names of the policies, sorted.
+    pub fn policies(&self) -> impl Iterator<Item = &str> {
+        self.policies.keys().map(String::as_str)
     }
 
     /// Names of the simulations, sorted.
@@ -201,6 +216,8 @@ struct Loader<'a> {
     documents: Documents,
     /// Kind and name of every document, also of those that have problems.
     declared: BTreeMap<(String, String), Place>,
+    /// Names of sources that are known from elsewhere.
+    known_sources: BTreeSet<String>,
     /// Whether a file could not be parsed: a name that is missing may stand in it.
     blind: bool,
 }
@@ -221,6 +238,7 @@ impl<'a> Loader<'a> {
             problems,
             documents,
             declared: BTreeMap::new(),
+            known_sources: BTreeSet::new(),
             blind: false,
         }
     }
@@ -350,7 +368,9 @@ impl<'a> Loader<'a> {
     }
 
     fn check_reference(&self, kind: &str, word: &str, name: &Spot<String>) -> bool {
+        let known = kind == "Source" && self.known_sources.contains(&name.value);
         if self.blind
+            || known
             || self
                 .declared
                 .contains_key(&(kind.to_owned(), name.value.clone()))

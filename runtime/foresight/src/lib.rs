@@ -13,7 +13,9 @@
 //! asks, [`mod@verify`] runs a whole journal again.
 
 pub mod again;
+pub mod parting;
 pub mod recorded;
+pub mod score;
 pub mod simulate;
 #[cfg(test)]
 mod tests;

@@ -201,10 +201,60 @@ struct Asked {
 
 /// Who is to be asked, and how.
 #[derive(Clone, Debug, PartialEq)]
-struct To {
-    component: Digest,
-    config: String,
-    limits: CallLimits,
+pub(crate) struct To {
+    pub(crate) component: Digest,
+    pub(crate) config: String,
+    pub(crate) limits: CallLimits,
+}
+
+impl To {
+    /// What a command asks, and whom the policy names for it. None if it asks nobody.
+    pub(crate) fn asked(
+        spec: &Spec,
+        command: &Command,
+    ) -> Option<(ConsultationId, Question, Self)> {
+        match command {
+            Command::Effect(_) => None,
+            Command::AskStrategy {
+                consultation,
+                view,
+                state,
+                ..
+            } => {
+                let question = Question::Decide {
+                    view: view.clone(),
+                    state: state.clone(),
+                };
+                let to = Self {
+                    component: spec.pins.strategy.clone(),
+                    config: spec.policy.strategy.config.clone(),
+                    limits: spec.policy.strategy.limits,
+                };
+                Some((*consultation, question, to))
+            }
+            Command::AskGate {
+                consultation,
+                gate,
+                call,
+                state,
+                ..
+            } => {
+                let policy = spec.policy.gates.iter().find(|known| known.name == *gate)?;
+                let question = Question::Evaluate {
+                    call: call.clone(),
+                    state: state.clone(),
+                    evidence: Vec::new(),
+                    slots: policy.slots.keys().cloned().collect(),
+                };
+                let to = Self {
+                    component: spec.pins.gates.get(gate)?.clone(),
+                    config: policy.config.clone(),
+                    limits: policy.limits,
+                };
+                Some((*consultation, question, to))
+            }
+        }
+    }
 }
 
 struct Run<'a> {
@@ -319,47 +369,9 @@ impl Run<'_> {
         };
         let spec = &again.engine.state().spec;
         for command in &step.commands {
-            let (consultation, question, to) = match command {
-                Command::Effect(_) => continue,
-                Command::AskStrategy {
-                    consultation,
-                    view,
-                    state,
-                    ..
-                } => {
-                    let question = Question::Decide {
-                        view: view.clone(),
-                        state: state.clone(),
-                    };
-                    (*consultation, question, strategy_of(spec))
-                }
-                Command::AskGate {
-                    consultation,
-                    gate,
-                    call,
-                    state,
-                    ..
-                } => {
-                    let policy = spec.policy.gates.iter().find(|known| known.name == *gate);
-                    let pin = spec.pins.gates.get(gate);
-                    let (Some(policy), Some(pin)) = (policy, pin) else {
-                        continue;
-                    };
-                    let question = Question::Evaluate {
-                        call: call.clone(),
-                        state: state.clone(),
-                        evidence: Vec::new(),
-                        slots: policy.slots.keys().cloned().collect(),
-                    };
-                    let to = To {
-                        component: pin.clone(),
-                        config: policy.config.clone(),
-                        limits: policy.limits,
-                    };
-                    (*consultation, question, to)
-                }
-            };
-            self.asked.insert(consultation, Asked { question, to });
+            if let Some((consultation, question, to)) = To::asked(spec, command) {
+                self.asked.insert(consultation, Asked { question, to });
+            }
         }
     }
 
@@ -540,14 +552,6 @@ fn note(found: &mut Verified, difference: Difference) {
     }
 }
 
-fn strategy_of(spec: &Spec) -> To {
-    To {
-        component: spec.pins.strategy.clone(),
-        config: spec.policy.strategy.config.clone(),
-        limits: spec.policy.strategy.limits,
-    }
-}
-
 fn said(result: Result<Answer, Unavailable>) -> Said {
     match result {
         Ok(answer) => Said::Answer(answer),
@@ -557,7 +561,7 @@ fn said(result: Result<Answer, Unavailable>) -> Said {
 
 /// Whether asking again must lead to the same. What a clock, the machine's memory or a source
 /// decided is taken as it was recorded; so is fuel that ran out on another kind of host.
-fn derivable(said: &Said, same_host: bool) -> bool {
+pub(crate) fn derivable(said: &Said, same_host: bool) -> bool {
     let Said::Unavailable(why) = said else {
         return true;
     };

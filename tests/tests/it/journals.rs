@@ -72,7 +72,7 @@ impl Kept {
 }
 
 /// The folders of versions.
-fn versions() -> Vec<PathBuf> {
+pub(crate) fn versions() -> Vec<PathBuf> {
     let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("journals");
     let entries = std::fs::read_dir(all).expect("journals are kept");
     let paths = entries.map(|entry| entry.expect("the folder can be read").path());
@@ -116,5 +116,8 @@ fn only_the_components_of_then_answer() {
     assert_eq!(told["result"], "differs", "{told}");
     let differences = told["differences"].to_string();
     assert!(differences.contains(&digest), "{differences}");
-    assert!(told["same_answers"].as_u64() > Some(10), "the gates: {told}");
+    assert!(
+        told["same_answers"].as_u64() > Some(10),
+        "the gates: {told}"
+    );
 }

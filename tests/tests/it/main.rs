@@ -12,6 +12,7 @@ mod languages;
 mod prometheus;
 mod replay;
 mod rollback;
+mod score;
 mod strategies;
 mod swap;
 mod unreachable;

@@ -195,3 +195,90 @@ fn another_plugin_is_asked_what_was_asked_then() {
     let nothing = fleet.wavegate(&["replay", "last"]).expect(2);
     assert!(nothing.err.contains("--verify checks"), "{}", nothing.err);
 }
+
+/// The rollout by its policy with a text in place of another.
+fn by_policy(fleet: &Fleet, from: &str, to: &str) -> Value {
+    let policy = fleet.read("policy.yaml");
+    assert!(policy.contains(from), "the policy has no `{from}`");
+    let file = fleet.folder().join("other.yaml");
+    std::fs::write(&file, policy.replacen(from, to, 1)).expect("the folder can be written");
+    let with = format!("policy={}", file.display());
+    let done = fleet.wavegate(&["replay", "last", "--with", &with, "--format", "json"]);
+    only(&done.expect(0))
+}
+
+/// The name of a fact.
+fn kind(fact: &Value) -> &str {
+    let members = fact.as_object().and_then(|members| members.keys().next());
+    members.map_or("none", String::as_str)
+}
+
+#[test]
+fn another_policy_gets_what_was_recorded_until_the_histories_part() {
+    let fleet = recorded();
+    let same = by_policy(&fleet, "size: 1", "size: 1");
+    assert_eq!(same["result"], "same", "{same}");
+    assert_eq!(same["carried"], same["inputs"], "{same}");
+    assert_eq!(same["asked_again"], 0, "{same}");
+    assert_eq!(same["plan_now"], same["plan_recorded"], "{same}");
+
+    // A gate that wants less is asked again, and says the same of a good release.
+    let laxer = by_policy(&fleet, "minSuccess: 99%", "minSuccess: 90%");
+    assert_eq!(laxer["result"], "same", "{laxer}");
+    assert!(laxer["asked_again"].as_u64() > Some(5), "{laxer}");
+
+    // A longer soak parts them where the site was done.
+    let longer = by_policy(&fleet, "siteSoak: 200ms", "siteSoak: 1h");
+    let parting = &longer["parting"];
+    assert_eq!(parting["how"], "facts", "{longer}");
+    assert_eq!(kind(&parting["recorded"][0]), "site-done", "{longer}");
+    assert!(longer["waiting"].to_string().contains("soak"), "{longer}");
+    assert!(parting["not_known"].as_u64() > Some(10), "{longer}");
+
+    // A longer window of the gate needs counts that nobody asked for.
+    let window = by_policy(&fleet, "window: 3s", "window: 4s");
+    assert_eq!(window["parting"]["how"], "unknown", "{window}");
+    let text = window["parting"]["text"].as_str().unwrap_or_default();
+    assert!(
+        text.contains("gate success") && text.contains("nobody asked for"),
+        "{text}"
+    );
+
+    // Other waves make another plan, and another site starts.
+    let waves = "    - name: first\n      clusters: {labels: {tier: canary}}";
+    let turned = "    - name: first\n      clusters: {names: [us-1]}";
+    let rest = fleet
+        .read("policy.yaml")
+        .replacen("{labels: {tier: main}}", "{names: [eu-1]}", 1);
+    fleet.write("policy.yaml", &rest);
+    let turned = by_policy(&fleet, waves, turned);
+    assert_eq!(turned["result"], "parts", "{turned}");
+    assert_ne!(turned["plan_now"], turned["plan_recorded"], "{turned}");
+    let first = |side: &str| turned["parting"][side][0]["site-started"]["site"].clone();
+    // Which of them is seen first is up to the machine.
+    let (recorded, now) = (first("recorded"), first("now"));
+    assert!(recorded == "eu-1" || now == "us-1", "{turned}");
+}
+
+#[test]
+fn a_policy_that_cannot_be_one_of_the_recorded_fleet_is_refused() {
+    let fleet = recorded();
+    let policy = fleet
+        .read("policy.yaml")
+        .replacen("{tier: main}", "{tier: moon}", 1);
+    let file = fleet.folder().join("other.yaml");
+    std::fs::write(&file, policy).expect("the folder can be written");
+    let with = format!("policy={}", file.display());
+    let told = fleet
+        .wavegate(&["replay", "last", "--with", &with])
+        .expect(2);
+    assert!(told.err.contains("matches no cluster"), "{}", told.err);
+    let documents = fleet.documents().display().to_string();
+    let with = format!("policy={documents}");
+    let human = fleet.wavegate(&["replay", "last", "--with", &with, "--format", "human"]);
+    let human = human.expect(0).out;
+    assert!(
+        human.contains("decides the same to the end of the record"),
+        "{human}"
+    );
+}

@@ -2,12 +2,13 @@
 
 use crate::args::Replay;
 use crate::clock::{time_of_day, utc};
-use crate::commands::plugin;
+use crate::commands::{parting, plugin, score};
 use crate::exit::{Exit, Failure, Result};
 use crate::host::{StateDir, plugin_host};
 use crate::output::{self, BAD, DIM, Format, GOOD, JSON_VERSION, paint};
 use crate::swap_text::in_full;
 use crate::words::plural;
+use std::path::Path;
 use std::sync::Arc;
 use wavegate_engine::Fact;
 use wavegate_foresight::{Difference, Differs, Verified, verify};
@@ -54,8 +55,15 @@ pub(crate) async fn replay(args: Replay, dir: &StateDir, format: Format) -> Resu
     if !args.verify && args.with.is_empty() {
         return Err(Failure::usage("nothing is asked of the replay").hint(
             "--verify checks that the journal leads to the same again; \
-             --with PART=REF shows what another plugin would have answered",
+             --with PART=REF shows what another plugin would have answered, or another policy decided",
         ));
+    }
+    if let Some(folder) = args.rollout.as_deref().filter(|text| is_folder(text)) {
+        return over_folder(&args, Path::new(folder), dir, format).await;
+    }
+    if args.labels.is_some() {
+        return Err(Failure::usage("--labels is about a folder of journals")
+            .hint("name one, as in `wavegate replay ./journals --with gate/probe=./mine.wasm`"));
     }
     let mut exit = Exit::Done;
     if args.verify {
@@ -66,9 +74,36 @@ pub(crate) async fn replay(args: Replay, dir: &StateDir, format: Format) -> Resu
             Failure::usage("--with needs a rollout")
                 .hint("name one, as in `wavegate replay last --with gate/probe=./mine.wasm`")
         })?;
-        plugin::instead(&rollout, &part, args.config.as_deref(), dir, format).await?;
+        match part.strip_prefix("policy=") {
+            Some(documents) => {
+                parting::tell(&rollout, Path::new(documents), dir, format).await?;
+            }
+            None => {
+                let config = args.config.as_deref();
+                plugin::instead(&rollout, &part, config, dir, format).await?;
+            }
+        }
     }
     Ok(exit)
+}
+
+/// Ids of rollouts have no `/`.
+fn is_folder(text: &str) -> bool {
+    text.contains('/') || text == "." || text == ".."
+}
+
+async fn over_folder(args: &Replay, folder: &Path, dir: &StateDir, format: Format) -> Result<Exit> {
+    if args.verify {
+        return Err(
+            Failure::usage("--verify is about the journal of a state folder")
+                .hint("the components of a journal lie beside it: name its folder with --state"),
+        );
+    }
+    for part in &args.with {
+        let (config, labels) = (args.config.as_deref(), args.labels.as_deref());
+        score::tell(folder, part, config, labels, dir, format).await?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Verifies one rollout, or all of the journal.
@@ -212,7 +247,7 @@ fn text(what: &Differs) -> String {
     }
 }
 
-fn fact(fact: Option<&Fact>) -> String {
+pub(crate) fn fact(fact: Option<&Fact>) -> String {
     let Some(fact) = fact else {
         return "nothing".to_owned();
     };

@@ -11,7 +11,7 @@ mod source;
 mod windows;
 
 pub(crate) use approvals::STARTER;
-pub(crate) use fleet::{FleetDoc, NODES_MAX};
+pub(crate) use fleet::{ClusterSpot, FleetDoc, NODES_MAX};
 pub(crate) use gate::{CLASSES, ConfigSpot, GateSpots, ON_UNAVAILABLE, PHASES};
 pub(crate) use policy::{
     END_STATES, ON_ADDED, ON_REMOVED, ON_TIME_LIMIT, ON_UNREACHABLE, PolicyDoc, SelectorSpots,
