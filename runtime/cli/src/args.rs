@@ -326,6 +326,56 @@ pub(crate) enum Plugin {
     /// Asks a plugin again what a rollout asked it, with the evidence of then, and shows its log
     /// and, if it fails, where.
     Call(CallPlugin),
+    /// Writes cases for a gate from what a Prometheus recorded in a past window.
+    ///
+    /// A policy's gate is asked as if it were then; what it asks for is fetched as of then, and is
+    /// written down with the question. What should have been said is for a person to add:
+    /// `plugin test --cases` plays the file.
+    Import(ImportCases),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportCases {
+    /// Documents, or folders of documents, with a rollout and the sources of its gates.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Which gate of the policy.
+    #[arg(long, env = "WAVEGATE_GATE", value_name = "NAME")]
+    pub(crate) gate: String,
+    /// The first instant, as in 2026-01-31T12:00:00Z.
+    #[arg(long, env = "WAVEGATE_FROM", value_name = "TIME")]
+    pub(crate) from: String,
+    /// The last instant; the first, if none is given.
+    #[arg(long, env = "WAVEGATE_TO", value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// From one instant to the next.
+    #[arg(
+        long,
+        env = "WAVEGATE_EVERY",
+        value_name = "TIME",
+        default_value = "1m"
+    )]
+    pub(crate) every: String,
+    /// How long before each instant the evidence starts: when the batch that is judged served.
+    #[arg(
+        long,
+        env = "WAVEGATE_SETTLED",
+        value_name = "TIME",
+        default_value = "5m"
+    )]
+    pub(crate) settled: String,
+    /// Which rollout of the documents, if they have several.
+    #[arg(long, env = "WAVEGATE_ROLLOUT", value_name = "NAME")]
+    pub(crate) rollout: Option<String>,
+    /// Which site is judged; the first of the plan, if none is named.
+    #[arg(long, env = "WAVEGATE_SITE", value_name = "NAME")]
+    pub(crate) site: Option<String>,
+    /// The `Release` document of what ran before; only gates that ask about it need it.
+    #[arg(long, env = "WAVEGATE_BASELINE", value_name = "NAME")]
+    pub(crate) baseline: Option<String>,
+    /// Where the cases go; standard output, if none is named.
+    #[arg(long, env = "WAVEGATE_OUT", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -36,8 +36,8 @@ mod words;
 use args::{Cli, Command, Plugin};
 use clap::Parser as _;
 use commands::{
-    down, init, look, man, plan, plugin, plugin_bench, plugin_call, plugin_look, plugin_test,
-    quickstart, replay, run, simulate, steer, undo,
+    down, init, look, man, plan, plugin, plugin_bench, plugin_call, plugin_import, plugin_look,
+    plugin_test, quickstart, replay, run, simulate, steer, undo,
 };
 use exit::{Exit, Failure, Result};
 use std::process::ExitCode;
@@ -134,6 +134,7 @@ async fn dispatch(cli: Cli) -> Result<Exit> {
         Command::Plugin(Plugin::Bench(args)) => plugin_bench::bench(&args, format),
         Command::Plugin(Plugin::List) => plugin_look::list(&state, format),
         Command::Plugin(Plugin::Call(args)) => plugin_call::call(args, &state, format).await,
+        Command::Plugin(Plugin::Import(args)) => plugin_import::import(args, &state, format).await,
         Command::Schema(args) => man::schema(&args, format),
         Command::Completions { shell } => Ok(man::completions(shell)),
         Command::Man { command } => man::man(command.as_deref()),

@@ -5,6 +5,7 @@ mod blue_green;
 mod crash;
 mod e2e;
 mod guide;
+mod import;
 mod isolation;
 mod journals;
 mod kills;

@@ -9,6 +9,7 @@ pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod plugin_bench;
 pub(crate) mod plugin_call;
+pub(crate) mod plugin_import;
 pub(crate) mod plugin_look;
 pub(crate) mod plugin_test;
 pub(crate) mod quickstart;

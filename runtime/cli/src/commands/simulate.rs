@@ -59,7 +59,7 @@ pub(crate) async fn simulate(args: Simulate, dir: &StateDir, format: Format) -> 
 }
 
 /// The one that was named, or the only one there is; none if there is none.
-fn one_of<'a>(
+pub(crate) fn one_of<'a>(
     what: &str,
     all: impl Iterator<Item = &'a str>,
     wanted: Option<&str>,

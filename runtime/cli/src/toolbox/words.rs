@@ -2,10 +2,12 @@
 
 use super::cases::Ask;
 use serde_json::{Map, Value, json};
+use wavegate_model::evidence::Requests;
 use wavegate_model::plugin::{
-    About, Evaluation, Measurement, Outcome, PluginState, Problem, Proposal, Stage, Verdict,
+    About, Evaluation, GateCall, GateCluster, Measurement, Outcome, PluginState, Problem, Proposal,
+    Stage, Subject, Verdict,
 };
-use wavegate_model::{Query, Unavailable};
+use wavegate_model::{Evidence, Query, Unavailable};
 use wavegate_ports::plugins::Answer;
 
 /// What can be expected of any call.
@@ -249,4 +251,68 @@ pub(super) fn entry(query: &Query) -> Value {
             "checks": {"total": 0, "failed": 0}, "traffic": {"total": 0, "failed": 0},
         }),
     }
+}
+
+/// A question with what was answered, as an entry of a case's evidence.
+pub(crate) fn answered_entry(query: &Query, evidence: &Evidence) -> Value {
+    let mut entry = entry(query);
+    match evidence {
+        Evidence::Series(list) => {
+            let each = list.iter().map(|series| {
+                let labels = series.labels.iter().cloned();
+                let labels: std::collections::BTreeMap<String, String> = labels.collect();
+                json!({"labels": labels, "samples": series.samples})
+            });
+            entry["series"] = each.collect();
+        }
+        Evidence::Http {
+            status,
+            content_type,
+            body,
+        } => {
+            entry["status"] = json!(status);
+            entry["content-type"] = json!(content_type);
+            entry["body"] = state(&PluginState(body.clone()));
+        }
+        Evidence::Probe(summary) => {
+            entry["checks"] = requests(&summary.checks);
+            entry["traffic"] = requests(&summary.traffic);
+        }
+    }
+    entry
+}
+
+fn requests(requests: &Requests) -> Value {
+    json!({
+        "total": requests.total, "failed": requests.failed, "p50-ms": requests.p50_ms,
+        "p95-ms": requests.p95_ms, "p99-ms": requests.p99_ms,
+    })
+}
+
+/// What a gate is asked, as a case writes it.
+pub(crate) fn asked(call: &GateCall) -> Value {
+    let subject = match &call.subject {
+        Subject::Site(site) => json!({"kind": "site", "name": site.as_str()}),
+        Subject::Wave(wave) => json!({"kind": "wave", "name": wave.as_str()}),
+    };
+    json!({
+        "now": call.now.0,
+        "subject": subject,
+        "phase": call.phase.as_str(),
+        "attempt": call.attempt,
+        "evidence-start": call.evidence_start.0,
+        "release": {
+            "version": call.release.version, "digest": call.release.digest.to_string(),
+        },
+        "updated": call.updated.iter().map(cluster).collect::<Vec<_>>(),
+        "untouched": call.untouched.iter().map(cluster).collect::<Vec<_>>(),
+    })
+}
+
+fn cluster(cluster: &GateCluster) -> Value {
+    json!({
+        "name": cluster.name.as_str(), "role": cluster.role,
+        "baseline": cluster.baseline.to_string(),
+        "new-ready": cluster.new_ready, "baseline-ready": cluster.baseline_ready,
+    })
 }
