@@ -1,6 +1,7 @@
 //! Consultations as a journal has them, read back.
 
 use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
 use wavegate_conductor::Story;
 use wavegate_conductor::record::ConsultationRecord;
 use wavegate_engine::swap::Part;
@@ -100,38 +101,8 @@ impl Recorded {
         at: Timestamp,
         record: &ConsultationRecord,
     ) -> Result<Self, Unreadable> {
-        let reader = Reader {
-            journal,
-            consultation: record.consultation,
-        };
-        let asked: AskedForm<'static> = reader.read("question", &record.input).await?.1;
-        let mut evidence: Vec<(Query, Evidence)> = Vec::new();
-        for (query, digest) in &record.evidence {
-            evidence.push((query.clone(), reader.read("evidence", digest).await?.1));
-        }
-        let answered: Option<(Vec<u8>, AnsweredForm<'static>)> = match &record.output {
-            Some(digest) => Some(reader.read("answer", digest).await?),
-            None => None,
-        };
-        let (output, said) = match (answered, &record.unavailable) {
-            (Some((bytes, form)), None) => (Some(bytes), Said::Answer(form.into())),
-            (answered, Some(why)) => (
-                answered.map(|(bytes, _)| bytes),
-                Said::Unavailable(why.clone()),
-            ),
-            (None, None) => return Err(reader.wrong("answer", "there is none".to_owned())),
-        };
-        Ok(Self {
-            at,
-            consultation: record.consultation,
-            component: record.component.clone(),
-            config: record.config.clone(),
-            host_key: record.host_key.clone(),
-            fuel: record.fuel,
-            question: asked.with(evidence),
-            said,
-            output,
-        })
+        let bytes = Bytes::read(journal, [record]).await?;
+        bytes.of(at, record)
     }
 
     /// What it was about, and for a gate in which phase.
@@ -144,26 +115,90 @@ impl Recorded {
     }
 }
 
+/// The bytes that some records name, read at once: a question to a journal takes longer than
+/// what it is about.
+pub(crate) struct Bytes(BTreeMap<Digest, Vec<u8>>);
+
+impl Bytes {
+    pub(crate) async fn read<'a>(
+        journal: &dyn Journal,
+        records: impl IntoIterator<Item = &'a ConsultationRecord>,
+    ) -> Result<Self, Unreadable> {
+        let mut last = ConsultationId::default();
+        let mut wanted: BTreeSet<&Digest> = BTreeSet::new();
+        for record in records {
+            last = record.consultation;
+            wanted.insert(&record.input);
+            wanted.extend(record.evidence.iter().map(|(_, digest)| digest));
+            wanted.extend(&record.output);
+        }
+        let wanted: Vec<Digest> = wanted.into_iter().cloned().collect();
+        let found = journal.blobs(&wanted).await;
+        let found = found.map_err(|source| Unreadable::Journal {
+            consultation: last,
+            source,
+        })?;
+        let found = wanted.into_iter().zip(found);
+        let known = found.filter_map(|(digest, bytes)| Some((digest, bytes?)));
+        Ok(Self(known.collect()))
+    }
+
+    /// What a record says, with its bytes.
+    pub(crate) fn of(
+        &self,
+        at: Timestamp,
+        record: &ConsultationRecord,
+    ) -> Result<Recorded, Unreadable> {
+        let reader = Reader {
+            bytes: self,
+            consultation: record.consultation,
+        };
+        let asked: AskedForm<'static> = reader.read("question", &record.input)?.1;
+        let mut evidence: Vec<(Query, Evidence)> = Vec::new();
+        for (query, digest) in &record.evidence {
+            evidence.push((query.clone(), reader.read("evidence", digest)?.1));
+        }
+        let answered: Option<(&[u8], AnsweredForm<'static>)> = match &record.output {
+            Some(digest) => Some(reader.read("answer", digest)?),
+            None => None,
+        };
+        let (output, said) = match (answered, &record.unavailable) {
+            (Some((bytes, form)), None) => (Some(bytes.to_vec()), Said::Answer(form.into())),
+            (answered, Some(why)) => (
+                answered.map(|(bytes, _)| bytes.to_vec()),
+                Said::Unavailable(why.clone()),
+            ),
+            (None, None) => return Err(reader.wrong("answer", "there is none".to_owned())),
+        };
+        Ok(Recorded {
+            at,
+            consultation: record.consultation,
+            component: record.component.clone(),
+            config: record.config.clone(),
+            host_key: record.host_key.clone(),
+            fuel: record.fuel,
+            question: asked.with(evidence),
+            said,
+            output,
+        })
+    }
+}
+
 struct Reader<'a> {
-    journal: &'a dyn Journal,
+    bytes: &'a Bytes,
     consultation: ConsultationId,
 }
 
-impl Reader<'_> {
-    async fn read<T: DeserializeOwned>(
+impl<'a> Reader<'a> {
+    fn read<T: DeserializeOwned>(
         &self,
         what: &'static str,
         digest: &Digest,
-    ) -> Result<(Vec<u8>, T), Unreadable> {
-        let bytes = self.journal.blob(digest).await;
-        let bytes = bytes.map_err(|source| Unreadable::Journal {
-            consultation: self.consultation,
-            source,
-        })?;
-        let Some(bytes) = bytes else {
+    ) -> Result<(&'a [u8], T), Unreadable> {
+        let Some(bytes) = self.bytes.0.get(digest) else {
             return Err(self.wrong(what, format!("there are no bytes {digest}")));
         };
-        match serde_json::from_slice(&bytes) {
+        match serde_json::from_slice(bytes) {
             Ok(value) => Ok((bytes, value)),
             Err(error) => Err(self.wrong(what, error.to_string())),
         }

@@ -9,7 +9,7 @@
 //! A process that starts again folds the facts before it goes on, and so does this.
 
 use crate::again::{Again, Other, Remembers};
-use crate::recorded::{Recorded, Said, Unreadable};
+use crate::recorded::{Bytes, Recorded, Said, Unreadable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wavegate_conductor::record::{
@@ -26,6 +26,10 @@ use wavegate_ports::plugins::{Answer, Plugins, Question};
 
 /// Differences that are kept; more are counted. After the first few the others mostly follow.
 const DIFFERENCES_MAX: usize = 100;
+
+/// Records whose questions and answers are read at once: reading them one by one would take
+/// longer than asking again, and more would be a lot of evidence in memory.
+const AHEAD: usize = 64;
 
 /// What running a journal again has shown.
 #[derive(Debug, Default)]
@@ -187,8 +191,8 @@ pub async fn verify(
         components: BTreeMap::new(),
         found: Verified::default(),
     };
-    for stored in &records {
-        run.record(stored).await?;
+    for some in records.chunks(AHEAD) {
+        run.records(some).await?;
     }
     Ok(run.found)
 }
@@ -257,6 +261,32 @@ impl To {
     }
 }
 
+/// A record as it is read.
+enum Read {
+    Step(Box<StepRecord>),
+    Consultation(Box<ConsultationRecord>),
+    /// Of a kind that this version does not know.
+    Other,
+}
+
+impl Read {
+    fn of(stored: &StoredRecord) -> Result<Self, VerifyError> {
+        let (seq, record) = (stored.seq, &stored.record);
+        let unreadable = |detail: String| VerifyError::Record { seq, detail };
+        if record.version > VERSION {
+            let version = record.version;
+            let newer = format!("it has format {version}, newer than {VERSION}");
+            return Err(unreadable(newer));
+        }
+        let bad = |error: serde_json::Error| unreadable(error.to_string());
+        Ok(match record.kind.as_str() {
+            STEP => Self::Step(serde_json::from_slice(&record.body).map_err(bad)?),
+            CONSULTATION => Self::Consultation(serde_json::from_slice(&record.body).map_err(bad)?),
+            _ => Self::Other,
+        })
+    }
+}
+
 struct Run<'a> {
     journal: &'a dyn Journal,
     plugins: &'a Arc<dyn Plugins>,
@@ -278,27 +308,26 @@ struct Rollout {
 }
 
 impl Run<'_> {
-    async fn record(&mut self, stored: &StoredRecord) -> Result<(), VerifyError> {
-        let (seq, record) = (stored.seq, &stored.record);
-        self.found.records += 1;
-        let unreadable = |detail: String| VerifyError::Record { seq, detail };
-        if record.version > VERSION {
-            let version = record.version;
-            let newer = format!("it has format {version}, newer than {VERSION}");
-            return Err(unreadable(newer));
-        }
-        let bad = |error: serde_json::Error| unreadable(error.to_string());
-        match record.kind.as_str() {
-            STEP => {
-                let step: StepRecord = serde_json::from_slice(&record.body).map_err(bad)?;
-                self.step(seq, record.at, step)
+    async fn records(&mut self, some: &[StoredRecord]) -> Result<(), VerifyError> {
+        let read: Vec<Read> = some.iter().map(Read::of).collect::<Result<_, _>>()?;
+        let told = read.iter().filter_map(|read| match read {
+            Read::Consultation(told) => Some(&**told),
+            Read::Step(_) | Read::Other => None,
+        });
+        let bytes = Bytes::read(self.journal, told).await?;
+        for (stored, read) in some.iter().zip(read) {
+            let (seq, at) = (stored.seq, stored.record.at);
+            self.found.records += 1;
+            match read {
+                Read::Step(step) => self.step(seq, at, *step)?,
+                Read::Consultation(told) => {
+                    let recorded = bytes.of(at, &told)?;
+                    self.consultation(seq, at, &told, recorded).await;
+                }
+                Read::Other => {}
             }
-            CONSULTATION => {
-                let told = serde_json::from_slice(&record.body).map_err(bad)?;
-                self.consultation(seq, record.at, &told).await
-            }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     fn step(&mut self, seq: u64, at: Timestamp, recorded: StepRecord) -> Result<(), VerifyError> {
@@ -406,13 +435,13 @@ impl Run<'_> {
         seq: u64,
         at: Timestamp,
         told: &ConsultationRecord,
-    ) -> Result<(), VerifyError> {
-        let recorded = Recorded::read(self.journal, at, told).await?;
+        recorded: Recorded,
+    ) {
         let consultation = told.consultation;
         let Some(asked) = self.asked.remove(&consultation) else {
             let what = Differs::NotAsked { consultation };
             note(&mut self.found, Difference { seq, at, what });
-            return Ok(());
+            return;
         };
         if let Some(what) = self.other_question(told, &recorded, &asked) {
             let what = Differs::Question {
@@ -421,12 +450,11 @@ impl Run<'_> {
                 what,
             };
             note(&mut self.found, Difference { seq, at, what });
-            return Ok(());
+            return;
         }
         if let Some(what) = self.other_answer(told, &recorded, asked.to.limits).await {
             note(&mut self.found, Difference { seq, at, what });
         }
-        Ok(())
     }
 
     /// What of a recorded question is not what the engine asked.

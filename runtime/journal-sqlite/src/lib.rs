@@ -128,6 +128,19 @@ impl Journal for SqliteJournal {
         })
     }
 
+    fn blobs<'a>(
+        &'a self,
+        digests: &'a [Digest],
+    ) -> BoxFuture<'a, Result<Vec<Option<Vec<u8>>>, JournalError>> {
+        let digests = digests.to_vec();
+        self.readers.ask("read bytes from", move |connection| {
+            let each = digests
+                .iter()
+                .map(|digest| reader::blob(connection, digest));
+            each.collect()
+        })
+    }
+
     fn rollouts(&self) -> BoxFuture<'_, Result<Vec<JournalEntry>, JournalError>> {
         self.readers.ask("list the rollouts of", reader::rollouts)
     }

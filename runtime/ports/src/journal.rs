@@ -163,6 +163,19 @@ pub trait Journal: Send + Sync {
     ) -> BoxFuture<'_, Result<Vec<StoredRecord>, JournalError>>;
     /// Reads bytes by digest.
     fn blob(&self, digest: &Digest) -> BoxFuture<'_, Result<Option<Vec<u8>>, JournalError>>;
+    /// Reads the bytes of several digests, in their order.
+    fn blobs<'a>(
+        &'a self,
+        digests: &'a [Digest],
+    ) -> BoxFuture<'a, Result<Vec<Option<Vec<u8>>>, JournalError>> {
+        Box::pin(async move {
+            let mut all = Vec::with_capacity(digests.len());
+            for digest in digests {
+                all.push(self.blob(digest).await?);
+            }
+            Ok(all)
+        })
+    }
     /// All rollouts, oldest first.
     fn rollouts(&self) -> BoxFuture<'_, Result<Vec<JournalEntry>, JournalError>>;
     /// Puts a request into a rollout's inbox and returns its id.
