@@ -247,11 +247,12 @@ fn another_policy_gets_what_was_recorded_until_the_histories_part() {
     // Other waves make another plan, and another site starts.
     let waves = "    - name: first\n      clusters: {labels: {tier: canary}}";
     let turned = "    - name: first\n      clusters: {names: [us-1]}";
-    let rest = fleet
-        .read("policy.yaml")
-        .replacen("{labels: {tier: main}}", "{names: [eu-1]}", 1);
+    let policy = fleet.read("policy.yaml");
+    let rest = policy.replacen("{labels: {tier: main}}", "{names: [eu-1]}", 1);
     fleet.write("policy.yaml", &rest);
     let turned = by_policy(&fleet, waves, turned);
+    // The fleet is taken down by its own documents.
+    fleet.write("policy.yaml", &policy);
     assert_eq!(turned["result"], "parts", "{turned}");
     assert_ne!(turned["plan_now"], turned["plan_recorded"], "{turned}");
     let first = |side: &str| turned["parting"][side][0]["site-started"]["site"].clone();
