@@ -46,12 +46,32 @@ fn main() {
         figure(&name, each(seconds, size), "ms", "");
     }
     let flat = each(all, SIZES[2]) / each(thousand, SIZES[1]);
-    figure("a cluster of 10000 over one of 1000", flat, "times", "about 1");
+    figure(
+        "a cluster of 10000 over one of 1000",
+        flat,
+        "times",
+        "about 1",
+    );
     let updates = f64::from(SIZES[2] * NODES) * 60.0 / all;
-    figure("node updates a minute, on one core", updates, "", "at least 1000000");
-    figure("10000 clusters of 100 nodes through canary", all, "s", "under 60");
+    figure(
+        "node updates a minute, on one core",
+        updates,
+        "",
+        "at least 1000000",
+    );
+    figure(
+        "10000 clusters of 100 nodes through canary",
+        all,
+        "s",
+        "under 60",
+    );
     let peak = median(mebibytes);
-    figure("10000 clusters of 100 nodes: peak memory", peak, "MiB", "under 1024");
+    figure(
+        "10000 clusters of 100 nodes: peak memory",
+        peak,
+        "MiB",
+        "under 1024",
+    );
 }
 
 fn figure(name: &str, median: f64, unit: &str, target: &str) {

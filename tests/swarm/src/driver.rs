@@ -1,6 +1,7 @@
 //! Clusters as a host reaches them: through a network that loses, delays and repeats.
 
 use crate::life::Life;
+use crate::swarm::passes;
 use crate::world::{Order, at_once};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ impl SwarmDriver {
 
     async fn pause(&self, least: u64, most: u64) {
         let more = self.0.swarm.below(most - least + 1);
-        tokio::time::sleep(Duration::from_millis(least + more)).await;
+        passes(Duration::from_millis(least + more)).await;
     }
 
     /// Sends a command off. It arrives whether the sender lives then or not.
@@ -72,7 +73,7 @@ impl SwarmDriver {
         let (swarm, rollout) = (Arc::clone(&self.0.swarm), rollout.clone());
         let (arrived, answer) = oneshot::channel();
         tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(delay)).await;
+            passes(Duration::from_millis(delay)).await;
             let cut = order
                 .stamps()
                 .keys()
@@ -105,18 +106,18 @@ impl SwarmDriver {
                 })
             }
             Way::Lost => {
-                tokio::time::sleep(TIME_OUT).await;
+                passes(TIME_OUT).await;
                 Err(no_answer(&cluster))
             }
             Way::TooLate => {
                 let delay = 5_001 + swarm.below(20_000);
                 drop(self.sent(rollout, order, delay));
-                tokio::time::sleep(TIME_OUT).await;
+                passes(TIME_OUT).await;
                 Err(no_answer(&cluster))
             }
             Way::AnswerLost => {
                 drop(self.sent(rollout, order, delay));
-                tokio::time::sleep(TIME_OUT).await;
+                passes(TIME_OUT).await;
                 Err(no_answer(&cluster))
             }
             Way::Twice | Way::Straight => {

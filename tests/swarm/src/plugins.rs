@@ -2,7 +2,7 @@
 
 use crate::driver::SwarmDriver;
 use crate::life::Life;
-use crate::swarm::wait_here;
+use crate::swarm::{passes, wait_here};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl Plugins for SwarmPlugins {
             let chance = swarm.scene.chances.plugins;
             if swarm.strikes("plugin: it takes long", chance) {
                 let millis = 100 + swarm.below(20_000);
-                tokio::time::sleep(Duration::from_millis(millis)).await;
+                passes(Duration::from_millis(millis)).await;
             }
             if swarm.strikes("plugin: no answer", chance) {
                 report.end = CallEnd::Unavailable(match swarm.below(3) {
@@ -76,7 +76,7 @@ impl Plugins for SwarmPlugins {
                 });
                 report.output = Vec::new();
             }
-            tokio::time::sleep(Duration::from_millis(1 + swarm.below(30))).await;
+            passes(Duration::from_millis(1 + swarm.below(30))).await;
             self.life.lives().await;
             report
         })
@@ -121,7 +121,7 @@ impl Sources for SwarmSources {
             let chance = swarm.scene.chances.sources;
             if swarm.strikes("source: it takes long", chance) {
                 let millis = 100 + swarm.below(15_000);
-                tokio::time::sleep(Duration::from_millis(millis)).await;
+                passes(Duration::from_millis(millis)).await;
             }
             let silent = |detail: String| SourceError::Unavailable {
                 source_name: source_name.clone(),

@@ -7,7 +7,7 @@ use crate::hosts::Rollout;
 use crate::people;
 use crate::scene::Scene;
 use crate::spec::spec;
-use crate::swarm::{Swarm, wait_here};
+use crate::swarm::{Swarm, passes, wait_here};
 use crate::world::World;
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ impl Tale {
             let mut wait = Duration::from_millis(self.swarm.wait(mean));
             while !wait.is_zero() && !self.is_over() {
                 let some = wait.min(NOTICED);
-                tokio::time::sleep(some).await;
+                passes(some).await;
                 wait -= some;
                 self.look().await;
                 if self.swarm.below(3) == 0 {
@@ -194,10 +194,10 @@ impl Tale {
         }
         for look in 0..LOOKS {
             // Whoever was stopped finds out that it is not the host any more.
-            tokio::time::sleep(Duration::from_secs(20)).await;
+            passes(Duration::from_secs(20)).await;
             self.look().await;
             self.run_all();
-            tokio::time::sleep(LOOK_EVERY).await;
+            passes(LOOK_EVERY).await;
             self.look().await;
             if self.is_over() {
                 return;

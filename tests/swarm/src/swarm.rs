@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::Duration;
 use wavegate_driver_sim::Rng;
 
 /// How often something happened, by its name.
@@ -112,6 +113,11 @@ impl Swarm {
             self.world.find(format!("after a loss of power: {what}"));
         }
     }
+}
+
+/// Time of the simulation passes; nobody waits for it.
+pub(crate) async fn passes(time: Duration) {
+    let _it_has_passed = tokio::time::timeout(time, std::future::pending::<()>()).await;
 }
 
 /// Waits for something that needs no time of the simulation, on this thread.
