@@ -13,7 +13,7 @@
 //! comes to an end once everything is well again, and that its journal runs again to the same
 //! facts and answers.
 //!
-//! The same seed gives the same run, record by record. **Start at** [`run`].
+//! The same seed gives the same run, fact by fact. **Start at** [`run`].
 
 mod checks;
 mod disk;
@@ -46,8 +46,6 @@ pub struct Ran {
     pub counts: Counts,
     /// Records of its journals.
     pub records: u64,
-    /// Hash of the last record of the first rollout: two runs of a seed have the same.
-    pub last: Option<String>,
     /// What must not be, in words.
     pub findings: Vec<String>,
     /// Every fact, if that was asked for.

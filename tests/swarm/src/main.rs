@@ -157,6 +157,10 @@ fn all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// A run that never ends is a finding, and cannot be ended otherwise.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread that hangs can be ended only with the process"
+)]
 fn hangs(running: &Mutex<Vec<Option<(u64, Instant)>>>) {
     let running = running.lock().expect("nobody panics with it");
     for (seed, since) in running.iter().flatten() {

@@ -227,14 +227,11 @@ impl Tale {
 
     async fn ran(self, seed: u64, trace: bool) -> Ran {
         let swarm = &self.swarm;
-        let (mut records, mut last) = (0, None);
+        let mut records = 0;
         for rollout in &self.rollouts {
             let verified = wait_here(swarm.disk.journal().verify(rollout.id()));
             match verified {
-                Ok(verified) => {
-                    records += verified.records;
-                    last = last.or(verified.last.map(|digest| digest.to_string()));
-                }
+                Ok(verified) => records += verified.records,
                 Err(error) => swarm.world.find(error.to_string()),
             }
             // Running again costs as much as running, so not every journal is.
@@ -257,7 +254,6 @@ impl Tale {
             seed,
             counts: swarm.counts(),
             records,
-            last,
             findings: swarm.world.findings(),
         }
     }

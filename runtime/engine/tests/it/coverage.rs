@@ -1,5 +1,6 @@
 //! Which inputs met which states of a site and of the rollout: what the random worlds reach of
 //! the engine's table of transitions.
+#![expect(clippy::print_stdout, reason = "who asks for it sees what is not met")]
 
 use crate::chance::{disturb, one_of, scenario};
 use crate::minds::Strategy;

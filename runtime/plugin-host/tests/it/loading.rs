@@ -174,7 +174,11 @@ fn resume_loads_the_stored_bytes_and_nothing_else() {
 fn compiled_code_is_used_only_if_this_host_made_it() {
     let setup = setup();
     let digest = setup.strategy("plain-strategy");
-    let compiled = setup.folder.path().join("store/compiled");
+    // A host maps what it has verified, so that whoever writes over it writes over its code. What
+    // is looked at here is what the next host finds.
+    let folder = setup.folder;
+    drop(setup.host);
+    let compiled = folder.path().join("store/compiled");
     let file = || {
         std::fs::read_dir(&compiled)
             .unwrap()
@@ -186,7 +190,7 @@ fn compiled_code_is_used_only_if_this_host_made_it() {
     let made = std::fs::read(file()).unwrap();
     // Rubbish with the right name: deserialising it could do anything, so it must be compiled again.
     std::fs::write(file(), vec![0x41; made.len()]).unwrap();
-    let host = PluginHost::new(HostOptions::new(setup.folder.path().join("store"))).unwrap();
+    let host = PluginHost::new(HostOptions::new(folder.path().join("store"))).unwrap();
     block_on(host.load_stored(&digest, PluginKind::Strategy)).unwrap();
     let report = block_on(host.call(call(&digest, decide(b""))));
     assert!(
