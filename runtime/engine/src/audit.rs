@@ -26,7 +26,7 @@ use wavegate_model::plugin::{Phase, Proposal, Subject, Verdict};
 use wavegate_model::policy::EndState;
 use wavegate_model::release::Reversal;
 use wavegate_model::{
-    ClusterName, CommandId, ConsultationId, Digest, SiteName, Timestamp, WaveName,
+    ClusterName, CommandId, ConsultationId, Digest, Permille, SiteName, Split, Timestamp, WaveName,
 };
 
 /// Watches the facts of one rollout.
@@ -343,7 +343,7 @@ fn check(book: &Book, at: Timestamp, fact: &Fact) -> Result<(), Violation> {
         Fact::WaveStarted { wave } => wave_started(book, at, wave),
         Fact::WaveSoakStarted { wave } => all_finished(book, wave),
         Fact::WaveDone { wave } => wave_done(book, wave, at),
-        Fact::SiteStarted { site, .. } => site_started(book, at, site),
+        Fact::SiteStarted { site, split, .. } => site_started(book, at, site, split),
         Fact::WaitEnded { site } => wait_ended(book, site, at),
         Fact::BatchPassed { site } => batch_passed(book, site, at),
         Fact::SiteSoakStarted { site } => soak_started(book, site, at),
@@ -530,8 +530,19 @@ fn within_budget(book: &Book, what: &'static str, site: &SiteName) -> Result<(),
     Ok(())
 }
 
-fn site_started(book: &Book, at: Timestamp, name: &SiteName) -> Result<(), Violation> {
+fn site_started(
+    book: &Book,
+    at: Timestamp,
+    name: &SiteName,
+    split: &Split,
+) -> Result<(), Violation> {
     let site = book.site(name);
+    if split.total() > Permille::ALL {
+        return Err(Violation::SplitSum {
+            site: name.clone(),
+            total: split.total().0,
+        });
+    }
     may_start(book, site.wave, at, "the start of a site")?;
     let (wave, plan) = (&book.waves[site.wave], &book.spec.plan.waves[site.wave]);
     after_all(book, site.wave)?;

@@ -34,6 +34,9 @@ pub enum WaitingOn {
     OtherRelease { cluster: ClusterName, nodes: u32 },
     /// Traffic that is neither as confirmed nor as intended.
     Drift { seen: Split, confirmed: Split },
+    /// Clusters that together show more than all traffic of their site: they were seen at
+    /// different moments of a change that is not ours.
+    TornSplit { seen: Split },
     /// A command that is being carried out.
     Command { command: CommandId },
     /// A command that failed; it is decided again.
@@ -234,6 +237,13 @@ impl fmt::Display for WaitingOn {
                     "a person: traffic is split {}, but was set to {}",
                     split_text(seen),
                     split_text(confirmed)
+                )
+            }
+            Self::TornSplit { seen } => {
+                write!(
+                    f,
+                    "a look at all clusters in which their traffic sums to 100%; now it is {}",
+                    split_text(seen)
                 )
             }
             Self::Command { command } => write!(f, "command {command} to be carried out"),

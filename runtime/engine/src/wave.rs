@@ -12,7 +12,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use wavegate_model::plugin::{Phase, Subject};
 use wavegate_model::policy::{OnTimeLimit, OnUnreachable};
-use wavegate_model::{SiteName, Timestamp, WaveName};
+use wavegate_model::{Permille, SiteName, Timestamp, WaveName};
 
 /// Pending sites that are looked at when the first of them cannot start, so that one cluster
 /// does not hold up its wave; more would make each step cost as much as the wave is large.
@@ -403,6 +403,10 @@ fn begin(state: &State, name: &SiteName) -> Result<Vec<Fact>, WaitingOn> {
         });
     }
     let split = moving::seen_split(&known);
+    // Less than all is what is left when a cluster of the site has gone.
+    if split.total() > Permille::ALL {
+        return Err(WaitingOn::TornSplit { seen: split });
+    }
     let splits = state.spec.capabilities.splits_traffic;
     let serves = |known: &&Known<'_>| {
         !splits

@@ -439,6 +439,7 @@ fn happen(world: &mut World, line: &Line<'_>, notes: &mut Vec<(usize, String)>) 
         "take-over" => world.take_over(name),
         "kill" => world.kill_node(name),
         "scale" => world.scale(name, number(words[2])),
+        "traffic" => world.share(name, number(words[2])),
         "restart" => {
             let in_flight = match name {
                 "lost" => InFlight::Lost,
