@@ -129,6 +129,12 @@ pub enum RunError {
         #[source]
         source: JournalError,
     },
+    /// A rollout begins once; after that it goes on.
+    #[error("rollout `{rollout}` has begun already")]
+    Begun {
+        /// Which rollout.
+        rollout: RolloutId,
+    },
     /// Somebody else has an unfinished rollout on a cluster.
     #[error("rollout `{rollout}` may not touch cluster `{cluster}`")]
     Owned {

@@ -15,7 +15,7 @@ use wavegate_engine::explain;
 use wavegate_engine::input::Request;
 use wavegate_engine::state::SitePhase;
 use wavegate_engine::{Command, End, Engine, Fact, Input, Spec, State, Step, Verb};
-use wavegate_model::{ClusterName, Epoch, RolloutId, SiteName, Timestamp};
+use wavegate_model::{ClusterName, Epoch, Generation, RolloutId, SiteName, Timestamp};
 use wavegate_ports::Durable;
 use wavegate_ports::driver::{Driver, DriverScope};
 use wavegate_ports::journal::{self, Batch, Blob, JournalError, NewRecord};
@@ -184,7 +184,7 @@ async fn at_work(
     let (inputs, mut arriving) = mpsc::channel(INPUTS_MAX);
     let (refuse, mut refused) = mpsc::channel::<Refused>(16);
     let mut watchers = Watchers::new(turns, inputs.clone(), refuse);
-    watchers.begin(turns);
+    watchers.begin(turns).await;
     // A rollout that goes on has sites in flight, whose beginning no fact will tell again.
     turns.attend_all();
     turns.release_all(&inputs);
@@ -284,6 +284,8 @@ pub(crate) struct Turns {
     pub(crate) engine: Engine,
     auditor: Auditor,
     pub(crate) fleet: Fleet,
+    /// The plan whose clusters drivers know.
+    pub(crate) introduced: Generation,
     pub(crate) attention: BTreeMap<ClusterName, Arc<Attention>>,
     events: mpsc::UnboundedSender<Event>,
     ready: Vec<Durable<Command>>,
@@ -326,6 +328,11 @@ impl Turns {
         };
         let (engine, auditor, begun, inbox_seen) = match begin {
             Begin::Start(spec) => {
+                // Nobody else can write any more, so what is not there now does not come.
+                let records = ports.journal.read(&rollout, 0).await.map_err(failed)?;
+                if !records.is_empty() {
+                    return Err(RunError::Begun { rollout });
+                }
                 let now = ports.clock.now();
                 let (engine, step) = Engine::start(now, (*spec).clone());
                 (engine, Auditor::new(&spec), Some((now, step, spec)), 0)
@@ -338,7 +345,9 @@ impl Turns {
             }
         };
         let fleet = Fleet::new(ports, &engine.state().spec)?;
+        let introduced = engine.state().generation();
         let mut turns = Self {
+            introduced,
             ports: ports.clone(),
             options,
             rollout,

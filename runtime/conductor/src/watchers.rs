@@ -34,11 +34,13 @@ impl Watchers {
     }
 
     /// Watches every cluster that the rollout has to do with.
-    pub(crate) fn begin(&mut self, turns: &mut Turns) {
+    pub(crate) async fn begin(&mut self, turns: &mut Turns) {
+        // The plan may have changed while the rollout waited for its turn.
+        introduce(turns).await;
         let clusters = turns.engine.state().spec.clusters.clone();
         for cluster in clusters {
             let state = turns.engine.state();
-            if !is_let_go(state, &cluster.name) {
+            if is_there(turns, &cluster) {
                 let on_owned = match state.members.get(&cluster.name) {
                     Some(MemberOutcome::Added { .. }) => OnOwned::Wait,
                     _ => OnOwned::Refuse,
@@ -86,23 +88,9 @@ impl Watchers {
             turns.attention.remove(&name);
             turns.fleet.disown_one(&spec, &name).await;
         }
+        introduce(turns).await;
         for cluster in &spec.clusters {
-            match turns.ports.drivers.get(&cluster.driver) {
-                Some(driver) => turns.fleet.add(&cluster.name, driver),
-                None => {
-                    let (name, driver) = (&cluster.name, &cluster.driver);
-                    tracing::warn!(cluster = %name, %driver, "no such driver here");
-                }
-            }
-        }
-        // What cannot be attached shows as a cluster that does not answer.
-        if let Err(error) = attach(&turns.ports, &spec).await {
-            tracing::warn!(%error, "failed to attach clusters that came");
-        }
-        for cluster in &spec.clusters {
-            let known = self.by_cluster.contains_key(&cluster.name);
-            let driver = turns.ports.drivers.contains_key(&cluster.driver);
-            if !known && driver && !is_let_go(turns.engine.state(), &cluster.name) {
+            if !self.by_cluster.contains_key(&cluster.name) && is_there(turns, cluster) {
                 self.watch(turns, cluster, OnOwned::Wait);
             }
         }
@@ -111,6 +99,35 @@ impl Watchers {
     pub(crate) async fn end(&mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// Tells drivers of the clusters of a plan that has changed since they were told.
+async fn introduce(turns: &mut Turns) {
+    let generation = turns.engine.state().generation();
+    if generation == turns.introduced {
+        return;
+    }
+    turns.introduced = generation;
+    let spec = &turns.engine.state().spec;
+    for cluster in &spec.clusters {
+        match turns.ports.drivers.get(&cluster.driver) {
+            Some(driver) => turns.fleet.add(&cluster.name, driver),
+            None => {
+                let (name, driver) = (&cluster.name, &cluster.driver);
+                tracing::warn!(cluster = %name, %driver, "no such driver here");
+            }
+        }
+    }
+    // What cannot be attached shows as a cluster that does not answer.
+    if let Err(error) = attach(&turns.ports, spec).await {
+        tracing::warn!(%error, "failed to attach clusters that came");
+    }
+}
+
+/// Whether there is something to watch: a driver, and a cluster that has not gone.
+fn is_there(turns: &Turns, cluster: &Cluster) -> bool {
+    turns.ports.drivers.contains_key(&cluster.driver)
+        && !is_let_go(turns.engine.state(), &cluster.name)
 }
 
 /// Whether nothing is done with a cluster any more.

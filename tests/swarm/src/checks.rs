@@ -94,7 +94,11 @@ pub(crate) async fn replay(swarm: &Arc<Swarm>, plugins: &Arc<PluginHost>, rollou
     let life = swarm.born();
     let journal = SwarmJournal(Arc::clone(&life));
     let host = Arc::clone(plugins);
-    let plugins: Arc<dyn Plugins> = Arc::new(SwarmPlugins { life, host });
+    let plugins: Arc<dyn Plugins> = Arc::new(SwarmPlugins {
+        life,
+        rollout: rollout.clone(),
+        host,
+    });
     match wavegate_foresight::verify(&journal, &plugins, rollout).await {
         Ok(verified) => {
             swarm.count("check: a journal ran again");

@@ -89,6 +89,7 @@ impl Rollout {
             journal: Arc::new(SwarmJournal(Arc::clone(&life))),
             plugins: Arc::new(SwarmPlugins {
                 life: Arc::clone(&life),
+                rollout: self.id().clone(),
                 host: Arc::clone(plugins),
             }),
             sources: Arc::new(SwarmSources::new(&life, self.id())),
@@ -176,9 +177,11 @@ impl Rollout {
             RunError::Journal {
                 source: JournalError::Storage { .. },
                 ..
-            } => {}
+            }
+            // It was slow, and another one was quicker.
+            | RunError::Begun { .. } => {}
             RunError::Owned { .. } => {
-                swarm.count("rollout: refused, because clusters are another's");
+                swarm.count("end: refused, because clusters are another's");
                 self.refused = true;
             }
             RunError::Journal { .. }

@@ -16,6 +16,7 @@
 //! The same seed gives the same run, fact by fact. **Start at** [`run`].
 
 mod checks;
+mod counts;
 mod disk;
 mod driver;
 mod hosts;
@@ -29,13 +30,14 @@ mod swarm;
 mod world;
 
 use anyhow::Context as _;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use wavegate_plugin_host::{HostOptions, PluginHost};
 
+pub use counts::{Counts, is_known, too_seldom};
 pub use scene::Scene;
-pub use swarm::Counts;
 
 /// What came of a seed.
 #[derive(Clone, Debug)]
@@ -103,5 +105,25 @@ pub fn run(
         .start_paused(true)
         .build()
         .context("failed to start a runtime")?;
-    runtime.block_on(story::tell(seed, plugins, folder.path(), trace))
+    note_panics();
+    let mut ran = runtime.block_on(story::tell(seed, plugins, folder.path(), trace))?;
+    let panics = PANICS.take();
+    ran.findings
+        .extend(panics.into_iter().map(|what| format!("it {what}")));
+    Ok(ran)
+}
+
+thread_local! {
+    /// What panicked on this thread, which is where all of a world happens.
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A task of a host that panics is gone, and nobody else has to notice: it is noted here.
+fn note_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            PANICS.with_borrow_mut(|all| all.push(panic.to_string()));
+        }));
+    });
 }

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use wavegate_driver_sim::Rng;
-use wavegate_swarm::{Counts, Ran, Scene, plugin_host, run};
+use wavegate_swarm::{Counts, Ran, Scene, plugin_host, run, too_seldom};
 
 /// A run that takes longer than this is one that hangs: the slowest take a few seconds.
 const HANGS_AFTER: Duration = Duration::from_secs(120);
@@ -149,7 +149,11 @@ fn all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let known = known.into_inner().expect("nobody panics with it");
     report(&known, started.elapsed());
     results.into_iter().collect::<anyhow::Result<()>>()?;
-    Ok(if known.bad.is_empty() {
+    let seldom = too_seldom(known.ran, &known.counts);
+    for what in &seldom {
+        println!("too seldom to say that all is well: {what}");
+    }
+    Ok(if known.bad.is_empty() && seldom.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

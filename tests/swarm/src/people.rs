@@ -44,7 +44,7 @@ pub(crate) fn ask_anything(swarm: &Arc<Swarm>, rollout: &Rollout, plugins: &Arc<
         2..5 => ("operator: continue", Some(Verb::Continue)),
         5..9 => ("operator: approve", Some(Verb::Approve(Approval::All))),
         9 => ("operator: rollback", Some(Verb::Rollback)),
-        10 if swarm.hits(300) => ("operator: abort", Some(Verb::Abort)),
+        10 => ("operator: abort", Some(Verb::Abort)),
         11 => ("operator: close", Some(Verb::Close)),
         12 | 13 => ("operator: promote", Some(Verb::Promote(some(500)))),
         14..16 => ("operator: retry", Some(Verb::Retry(some(500)))),
@@ -53,7 +53,7 @@ pub(crate) fn ask_anything(swarm: &Arc<Swarm>, rollout: &Rollout, plugins: &Arc<
             "operator: override-gate",
             override_gate(swarm, &state, site.clone()),
         ),
-        20 if swarm.hits(200) => (
+        20 => (
             "operator: supersede",
             Some(Verb::Supersede { by: "newer".into() }),
         ),
@@ -77,6 +77,15 @@ fn override_gate(swarm: &Swarm, state: &State, site: Option<SiteName>) -> Option
     let gate = swarm.one_of(&gates)?;
     let subject = site.map(Subject::Site).filter(|_| swarm.hits(500));
     Some(Verb::OverrideGate { gate, subject })
+}
+
+/// Somebody wants another plugin, now.
+pub(crate) fn swap(swarm: &Swarm, rollout: &RolloutId, plugins: &Arc<PluginHost>) {
+    let state = state(swarm, rollout);
+    let verb = state.and_then(|state| other_plugin(swarm, &state.spec, plugins));
+    if let Some(verb) = verb {
+        ask(swarm, rollout, "ann", &verb);
+    }
 }
 
 /// Another component, or another configuration, for a part of the policy.

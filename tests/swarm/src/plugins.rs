@@ -2,6 +2,7 @@
 
 use crate::driver::SwarmDriver;
 use crate::life::Life;
+use crate::people;
 use crate::swarm::{passes, wait_here};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,8 +20,12 @@ use wavegate_ports::plugins::{
 use wavegate_ports::sources::{SourceError, Sources};
 use wavegate_sources::{Fault, ProbeSource, Source as _};
 
+/// Permille of the plugins that take long of which somebody has enough.
+const SWAPPED: u32 = 60;
+
 pub(crate) struct SwarmPlugins {
     pub(crate) life: Arc<Life>,
+    pub(crate) rollout: RolloutId,
     pub(crate) host: Arc<PluginHost>,
 }
 
@@ -63,6 +68,9 @@ impl Plugins for SwarmPlugins {
             let chance = swarm.scene.chances.plugins;
             if swarm.strikes("plugin: it takes long", chance) {
                 let millis = 100 + swarm.below(20_000);
+                if swarm.strikes("operator: swaps what is asked", SWAPPED) {
+                    people::swap(swarm, &self.rollout, &self.host);
+                }
                 passes(Duration::from_millis(millis)).await;
             }
             if swarm.strikes("plugin: no answer", chance) {

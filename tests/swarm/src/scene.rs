@@ -30,6 +30,10 @@ pub struct Scene {
     pub rival: bool,
     /// Whether the rollout is undone when it has ended.
     pub undo: bool,
+    /// When nothing may go on, in time since the start.
+    pub closed: Vec<(DurationMs, DurationMs)>,
+    /// The same for the first wave alone.
+    pub closed_first: Vec<(DurationMs, DurationMs)>,
 }
 
 /// A cluster as its fleet's document has it.
@@ -105,8 +109,10 @@ impl Scene {
             model: world(rng, peaceful),
             chances: chances(rng),
             storm: DurationMs::secs(60 + rng.below(600)),
-            rival: percent(rng, 20),
+            rival: percent(rng, 35),
             undo: percent(rng, 25),
+            closed: closed(rng),
+            closed_first: closed(rng),
             clusters,
         }
     }
@@ -405,6 +411,19 @@ fn world(rng: &mut Rng, peaceful: bool) -> Simulation {
         model.nodes.flap_every = DurationMs::secs(60);
     }
     model
+}
+
+/// Times in which windows are closed, none touching the next.
+fn closed(rng: &mut Rng) -> Vec<(DurationMs, DurationMs)> {
+    let mut times = Vec::new();
+    let mut after = 0;
+    while percent(rng, 15) {
+        let from = after + rng.below(400);
+        let to = from + 1 + rng.below(300);
+        times.push((DurationMs::secs(from), DurationMs::secs(to)));
+        after = to + 1;
+    }
+    times
 }
 
 /// Each kind of trouble is in some worlds often, in some seldom, and in some not at all: what

@@ -9,6 +9,8 @@ use wavegate_conductor::swap::tag;
 use wavegate_documents::{Colour, Diagnostics, Documents};
 use wavegate_engine::{Capabilities, Pins, Spec};
 use wavegate_model::plugin::PluginKind;
+use wavegate_model::windows::{Closed, Windows};
+use wavegate_model::{DurationMs, Timestamp};
 use wavegate_plugin_host::PluginHost;
 use wavegate_ports::plugins::Plugins as _;
 
@@ -66,4 +68,24 @@ pub(crate) fn spec(
         started_by: "swarm".to_owned(),
         origin: None,
     })
+}
+
+/// Closes the windows of a scene for a rollout that starts then.
+pub(crate) fn close_windows(spec: &mut Spec, scene: &Scene, start: Timestamp) {
+    let windows = |times: &[(DurationMs, DurationMs)]| Windows {
+        closed: times
+            .iter()
+            .map(|(from, to)| Closed {
+                from: start.plus(*from),
+                to: Some(start.plus(*to)),
+                why: "as the scene has it".to_owned(),
+            })
+            .collect(),
+    };
+    spec.windows = windows(&scene.closed);
+    let first = spec.plan.waves.first().map(|wave| wave.name.clone());
+    if let Some(first) = first.filter(|_| !scene.closed_first.is_empty()) {
+        spec.wave_windows
+            .insert(first, windows(&scene.closed_first));
+    }
 }

@@ -6,7 +6,7 @@ use crate::disk::Disk;
 use crate::hosts::Rollout;
 use crate::people;
 use crate::scene::Scene;
-use crate::spec::spec;
+use crate::spec::{close_windows, spec};
 use crate::swarm::{Swarm, passes, wait_here};
 use crate::world::World;
 use anyhow::Context as _;
@@ -37,11 +37,18 @@ pub(crate) async fn tell(
     let scene = Scene::draw(&mut rng);
     let first = |number: usize| number < scene.at_first;
     let whole = spec(&scene, plugins, folder, "whole", |_| true).context("the scene is not one")?;
-    let main = spec(&scene, plugins, folder, "main", first).context("the scene is not one")?;
+    let mut main = spec(&scene, plugins, folder, "main", first).context("the scene is not one")?;
     let world = World::new(&scene, &whole, seed)?;
     let disk = Disk::new(folder)?;
-    let rival = spec(&scene, plugins, folder, "rival", first)?;
+    let mut rival = spec(&scene, plugins, folder, "rival", first)?;
+    for rollout in [&mut main, &mut rival] {
+        close_windows(rollout, &scene, world.now());
+    }
+    let closes = !scene.closed.is_empty() || !scene.closed_first.is_empty();
     let swarm = Swarm::new(scene, world, disk, rng);
+    if closes {
+        swarm.count("window: closed at some time");
+    }
     let mut tale = Tale {
         rollouts: vec![Rollout::new(main)],
         rival: Some(rival).filter(|_| swarm.scene.rival),
@@ -117,7 +124,7 @@ impl Tale {
         let number = usize::try_from(swarm.below(self.rollouts.len() as u64)).unwrap_or(0);
         let rollout = &mut self.rollouts[number];
         let cluster = people::cluster(&swarm);
-        match swarm.below(20) {
+        match swarm.below(24) {
             0 => {
                 swarm.count("host: killed");
                 for host in &rollout.hosts {
@@ -130,52 +137,56 @@ impl Tale {
                     host.life.stop();
                 }
             }
-            2 | 3 => {
+            2..5 => {
                 for host in rollout.hosts.iter().filter(|host| host.life.is_stopped()) {
                     swarm.count("host: goes on");
                     host.life.go_on();
                 }
             }
-            4 if !rollout.is_over() => {
+            5 if !rollout.is_over() => {
                 swarm.count("host: a second one takes over");
                 rollout.start(&swarm, &self.plugins);
             }
-            5 => rollout.ask_to_end(),
-            6 => {
+            6 => rollout.ask_to_end(),
+            7 => {
                 swarm.count("power: lost");
                 swarm.power_goes(u64::MAX);
             }
-            7 | 8 => {
+            8 | 9 => {
                 swarm.count("clock: jumps");
                 let off = i64::try_from(swarm.below(600_000)).unwrap_or(0) - 300_000;
                 for host in &rollout.hosts {
                     host.life.set_clock(off);
                 }
             }
-            9 | 10 => {
+            10 | 11 => {
                 swarm.count("cluster: cannot be reached");
                 swarm.world.cut(&cluster, true);
             }
-            11 | 12 => swarm.world.nobody_is_cut(),
-            13 if !swarm.scene.peaceful => {
+            12 | 13 => swarm.world.nobody_is_cut(),
+            14 if !swarm.scene.peaceful => {
                 swarm.count("cluster: another total");
                 let desired = 1 + swarm.below(6);
                 swarm
                     .world
                     .scale(&cluster, u32::try_from(desired).unwrap_or(1));
             }
-            14 => {
+            15 => {
                 let chosen: Vec<bool> = (0..swarm.scene.clusters.len())
                     .map(|_| swarm.below(10) > 0)
                     .collect();
                 people::change_fleet(&swarm, rollout, &self.folder, |number| chosen[number]);
             }
-            15 => {
+            16 => {
                 if let Some(spec) = self.rival.take() {
                     swarm.count("rollout: another one for the same clusters");
                     self.rollouts.push(Rollout::new(spec));
                     self.run_all();
                 }
+            }
+            17 if swarm.hits(300) => {
+                swarm.count("cluster: claimed from elsewhere");
+                swarm.world.elsewhere(&cluster);
             }
             _ => people::ask_anything(&swarm, rollout, &self.plugins),
         }
@@ -185,6 +196,7 @@ impl Tale {
     async fn calm(&mut self) {
         self.swarm.calm_down();
         self.swarm.world.nobody_is_cut();
+        self.swarm.world.nothing_is_elsewhere();
         self.rival = None;
         for rollout in &self.rollouts {
             for host in &rollout.hosts {

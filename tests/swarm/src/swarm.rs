@@ -1,10 +1,10 @@
 //! What all parts of a run share, and the run itself.
 
+use crate::counts::Counts;
 use crate::disk::{Disk, Loss};
 use crate::life::Life;
 use crate::scene::Scene;
 use crate::world::World;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +13,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 use wavegate_driver_sim::Rng;
-
-/// How often something happened, by its name.
-pub type Counts = BTreeMap<&'static str, u64>;
 
 /// What hosts, people and the world of one run share.
 pub(crate) struct Swarm {

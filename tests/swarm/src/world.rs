@@ -14,6 +14,9 @@ use wavegate_model::{
 use wavegate_ports::driver::{Driver, DriverError, NodesTarget};
 use wavegate_ports::world::World as _;
 
+/// A rollout that is in another journal.
+const ELSEWHERE: &str = "elsewhere";
+
 /// The fleet, with the record of who owns what.
 pub(crate) struct World {
     pub(crate) sim: Arc<SimDriver>,
@@ -178,6 +181,25 @@ impl World {
                 at_once(self.sim.claim(rollout, &self.service, cluster))
             }
         }
+    }
+
+    /// Somebody who has another journal takes a cluster, whoever had it.
+    pub(crate) fn elsewhere(&self, cluster: &ClusterName) {
+        self.catch_up();
+        let other = RolloutId::new(ELSEWHERE);
+        let mut inner = self.inner();
+        inner.owners.insert(cluster.clone(), other.clone());
+        inner.last.insert(cluster.clone(), other.clone());
+        drop(inner);
+        if let Err(error) = at_once(self.sim.claim(&other, &self.service, cluster)) {
+            self.find(format!("{cluster} cannot be claimed: {error}"));
+        }
+    }
+
+    /// Whoever has another journal is done.
+    pub(crate) fn nothing_is_elsewhere(&self) {
+        let elsewhere = RolloutId::new(ELSEWHERE);
+        self.inner().owners.retain(|_, owner| *owner != elsewhere);
     }
 
     pub(crate) fn disown(&self, rollout: &RolloutId, cluster: &ClusterName) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wavegate_plugin_host::PluginHost;
-use wavegate_swarm::{Ran, plugin_host, run};
+use wavegate_swarm::{Ran, is_known, plugin_host, run};
 
 /// Seeds that showed a bug, with what it was. A seed means another world when the swarm changes,
 /// and is then one among many.
@@ -61,6 +61,8 @@ fn nothing_is_found() {
             .and_then(|number| seeds.get(number))
         {
             let ran = place.run(*seed);
+            let unknown = ran.counts.keys().filter(|name| !is_known(name));
+            found.extend(unknown.map(|name| format!("`{name}` is counted, and in no list")));
             found.extend(
                 ran.findings
                     .iter()

@@ -234,7 +234,7 @@ fn exit_of(outcome: &Outcome) -> Exit {
 
 fn failed(rollout: &RolloutId, error: RunError) -> Failure {
     let exit = match &error {
-        RunError::Owned { .. } => Exit::Refused,
+        RunError::Begun { .. } | RunError::Owned { .. } => Exit::Refused,
         RunError::NoDriver { .. } => Exit::Usage,
         error if wavegate_conductor::runner::taken_over(error) => Exit::Refused,
         RunError::Attach {
@@ -250,6 +250,7 @@ fn failed(rollout: &RolloutId, error: RunError) -> Failure {
         RunError::Owned { .. } => {
             Some("let the other rollout end, or end it with abort or rollback".to_owned())
         }
+        RunError::Begun { .. } => Some(format!("go on with it: `wavegate resume {rollout}`")),
         RunError::Journal { .. } if exit == Exit::Refused => {
             Some("this host has no more say in it; see `wavegate status`".to_owned())
         }

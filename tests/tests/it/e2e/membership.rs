@@ -187,6 +187,27 @@ fn a_second_rollout_for_the_same_clusters_is_refused_or_waits() {
 }
 
 #[test]
+fn a_cluster_that_comes_while_its_rollout_is_queued_is_updated() {
+    let (fleet, spare) = with_a_spare(ASKS, "");
+    second(&fleet, "queue\n  membership: {added: append}");
+    let mut run = fleet.start(&RUN);
+    first_site_waits(&mut run);
+    let mut queued = fleet.start(&SECOND);
+    queued.line("it waits for other rollouts: shop-2-");
+    let without = fleet.read("fleet.yaml");
+    fleet.write("fleet.yaml", &format!("{without}{spare}"));
+    queued.line("cluster ap-2 came into wave rest");
+    steer(&fleet, "rollback", "shop-2").expect(0);
+    run.end().expect(11);
+    let done = queued.end().expect(0);
+    assert!(
+        done.out.contains("site      ap-2 (wave rest): done; 2/2"),
+        "{}",
+        done.out
+    );
+}
+
+#[test]
 fn a_newer_release_takes_over_also_when_the_host_of_the_earlier_one_is_dead() {
     let fleet = Fleet::small(ASKS);
     fleet.up();
