@@ -28,7 +28,7 @@ use std::time::Instant;
 use wavegate_model::plugin::{PluginKind, PluginState};
 use wavegate_model::policy::PluginRef;
 use wavegate_plugin_host::{Bench, HostOptions, PluginHost, Workbench, on_bench};
-use wavegate_ports::plugins::{CallEnd, Question};
+use wavegate_ports::plugins::{CallEnd, Plugins as _, Question};
 
 const ROUNDS: usize = 9;
 const CONFIG: &str = r#"{"stages":[{"nodes":"25%"}]}"#;
@@ -178,7 +178,15 @@ fn largest(languages: &BTreeMap<String, Vec<u8>>) {
     std::fs::write(&file, component).expect("a file");
     let store = folder.path().join("store");
     let begun = Instant::now();
-    drop(load(&open(&store), &file));
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    let reference = PluginRef::File(file.display().to_string());
+    // As a rollout does it, from the file to a plugin that can be called.
+    let load = |host: &PluginHost| {
+        let loaded = runtime.block_on(host.load(&reference, PluginKind::Strategy, Path::new("/")));
+        loaded.unwrap_or_else(|why| panic!("{}: {why}", file.display()))
+    };
+    drop(load(&open(&store)));
     line(
         &format!("{language}: compile and load"),
         micros(begun, 1) / 1e3,
@@ -188,7 +196,7 @@ fn largest(languages: &BTreeMap<String, Vec<u8>>) {
     let rounds = (0..ROUNDS).map(|_| {
         let host = open(&store);
         let begun = Instant::now();
-        drop(load(&host, &file));
+        drop(load(&host));
         micros(begun, 1) / 1e3
     });
     let loaded = median(rounds.collect());

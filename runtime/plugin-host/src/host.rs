@@ -277,9 +277,16 @@ impl Shared {
         // Nothing is copied into the store that could not be a plugin of this kind.
         let inspected = inspect(&name, &bytes)?;
         inspected.check(&name, kind)?;
-        self.workshop.store.put(&digest, &bytes)?;
-        self.ready(&name, &digest, &bytes, &inspected, Some(kind))
-            .map(|plugin| plugin.loaded.clone())
+        // Large components are compared with what is stored while their code is verified.
+        let (put, ready) = std::thread::scope(|scope| {
+            let put = scope.spawn(|| self.workshop.store.put(&digest, &bytes));
+            let ready = self.ready(&name, &digest, &bytes, &inspected, Some(kind));
+            // A thread that panicked is a reason to do its work again, here.
+            let put = put.join();
+            let put = put.unwrap_or_else(|_| self.workshop.store.put(&digest, &bytes));
+            (put, ready)
+        });
+        put.and(ready).map(|plugin| plugin.loaded.clone())
     }
 
     fn read(

@@ -8,7 +8,7 @@ use crate::world::World;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct Swarm {
     rng: Mutex<Rng>,
     counts: Mutex<Counts>,
     calm: AtomicBool,
-    lives: Mutex<Vec<Arc<Life>>>,
+    lives: Mutex<Vec<Weak<Life>>>,
 }
 
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,14 +87,14 @@ impl Swarm {
 
     pub(crate) fn born(self: &Arc<Self>) -> Arc<Life> {
         let life = Life::new(self);
-        held(&self.lives).push(Arc::clone(&life));
+        held(&self.lives).push(Arc::downgrade(&life));
         life
     }
 
     /// The machine loses its power: every host is dead, and of the log everything after `safe`
     /// is at risk.
     pub(crate) fn power_goes(&self, safe: u64) {
-        for life in held(&self.lives).iter() {
+        for life in held(&self.lives).iter().filter_map(Weak::upgrade) {
             life.kill();
         }
         let lost = self.disk.lose_power(safe, &mut held(&self.rng));
