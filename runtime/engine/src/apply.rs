@@ -14,8 +14,8 @@ mod windows;
 use crate::fact::Fact;
 use crate::spec::Spec;
 use crate::state::{
-    Asked, Clock, ClusterState, Retry, RolloutPhase, Shut, SitePhase, SiteState, State, Step,
-    Waits, WavePhase, WaveState,
+    Asked, Clock, ClusterState, Doubt, Retry, RolloutPhase, Shut, SitePhase, SiteState, State,
+    Step, Waits, WavePhase, WaveState,
 };
 use crate::swap::Swapped;
 use alloc::collections::BTreeMap;
@@ -133,9 +133,8 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
             let found = cluster_mut(state, cluster);
             found.news = news(found, seen);
             found.seen = Some(seen.clone());
-            if found.in_doubt <= seen.last_nodes {
-                found.in_doubt = None;
-            }
+            let later = |doubt: &mut Doubt| seen.last_nodes >= Some(doubt.newest);
+            let _carried_out = found.in_doubt.take_if(later);
             observed(state, cluster, at);
         }
         Fact::ClusterLost { cluster, detail } => {

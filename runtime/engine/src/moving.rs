@@ -198,8 +198,16 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
         let enough = enough(site, &clusters, spec, direction);
         let carriers = carriers(&pairs, moving.map(|index| (index, moves[index])));
         match traffic::feasible(&carriers, enough) {
-            Some(split) if split != site.split || split != seen_split => {
-                return NextMove::Traffic(split);
+            // A split that was given up and is not wanted any more may still arrive, too.
+            Some(split)
+                if split != site.split
+                    || split != seen_split
+                    || site.intended_split.as_ref().is_some_and(|it| *it != split) =>
+            {
+                if holds_in_doubt(&split, &clusters, &carriers, enough) {
+                    return NextMove::Traffic(split);
+                }
+                return certainty(&clusters).unwrap_or(NextMove::Traffic(split));
             }
             Some(_) => {}
             // Nobody would be left to serve. Where nobody serves now, or where the policy lets
@@ -229,15 +237,41 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
     if let Some(on) = blocked {
         return NextMove::Wait(on);
     }
-    // What looks as it should may change when a command arrives that was given up: a later one
-    // makes sure that it does not.
-    let in_doubt = clusters
-        .iter()
-        .find(|known| known.cluster.in_doubt.is_some());
-    in_doubt.map_or(NextMove::Reached, |known| {
-        let (new, baseline) = (known.new_nodes(), known.baseline_nodes());
-        change(known, new.total(), baseline.total())
-    })
+    certainty(&clusters).unwrap_or(NextMove::Reached)
+}
+
+/// Whether a split holds also when a command arrives that was given up and takes nodes away.
+fn holds_in_doubt(
+    split: &Split,
+    clusters: &[Known<'_>],
+    carriers: &[Carrier],
+    enough: u32,
+) -> bool {
+    let mut carriers = carriers.to_vec();
+    for known in clusters {
+        let Some(doubt) = known.cluster.in_doubt else {
+            continue;
+        };
+        let own = carriers.iter_mut().filter(|c| c.cluster == *known.name);
+        for carrier in own {
+            let left = if carrier.release == *known.release {
+                batch::ready_after(known.new_nodes(), doubt.new)
+            } else {
+                batch::ready_after(known.baseline_nodes(), doubt.baseline)
+            };
+            carrier.ready = carrier.ready.min(left);
+        }
+    }
+    traffic::carry(split, &carriers, enough.min(ready(clusters)))
+}
+
+/// What looks as it should may change when a command arrives that was given up: a later one makes
+/// sure that it does not. None if no command may still arrive.
+fn certainty(clusters: &[Known<'_>]) -> Option<NextMove> {
+    let mut clusters = clusters.iter();
+    let known = clusters.find(|known| known.cluster.in_doubt.is_some())?;
+    let (new, baseline) = (known.new_nodes(), known.baseline_nodes());
+    Some(change(known, new.total(), baseline.total()))
 }
 
 fn ready(clusters: &[Known<'_>]) -> u32 {

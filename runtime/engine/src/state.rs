@@ -438,7 +438,18 @@ pub struct ClusterState {
     /// A command for its nodes that failed, and may take effect all the same: the request can
     /// still be on its way. A later command that is carried out ends that, and so does a higher
     /// epoch: drivers carry out nothing that is older than what they have carried out.
-    pub in_doubt: Option<Stamp>,
+    pub in_doubt: Option<Doubt>,
+}
+
+/// What commands may do that were given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The newest of them.
+    pub newest: Stamp,
+    /// The fewest nodes of the new release that one of them leaves.
+    pub new: u32,
+    /// The fewest of the baseline.
+    pub baseline: u32,
 }
 
 /// Which gate, about what, when.

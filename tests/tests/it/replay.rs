@@ -156,6 +156,9 @@ fn a_fact_that_does_not_follow_is_found_out() {
     assert!(texts.contains("the engine decides"), "{texts}");
     let human = fleet.wavegate(&["replay", "last", "--verify", "--format", "human"]);
     assert!(human.out.contains("it goes another way"), "{}", human.out);
+    // Nor can another policy be compared with what this version would not have done.
+    let other = by_policy(&fleet, "size: 1", "size: 1");
+    assert_eq!(other["parting"]["how"], "version", "{other}");
     std::fs::remove_file(fleet.state().join("journal.db")).expect("the journal is there");
 }
 

@@ -5,7 +5,7 @@ use super::{cluster_mut, site_mut};
 use crate::command::{Change, Effect};
 use crate::input::CommandResult;
 use crate::moving;
-use crate::state::{BatchState, Retry, Rising, SitePhase, State};
+use crate::state::{BatchState, Doubt, Retry, Rising, SitePhase, State};
 use alloc::vec::Vec;
 use wavegate_model::observation::Stamp;
 use wavegate_model::{ClusterName, CommandId, Timestamp};
@@ -114,10 +114,16 @@ pub(super) fn refused(state: &mut State, id: CommandId, result: &CommandResult, 
     // A refusal is no progress.
     site.limit_since = limit_since.unwrap_or(site.limit_since);
     if let (Change::Nodes(change), CommandResult::Failed(_)) = (&effect.change, result) {
-        cluster_mut(state, &change.cluster).in_doubt = Some(Stamp {
-            epoch: change.epoch,
-            generation: effect.generation,
-            command: id,
+        let cluster = cluster_mut(state, &change.cluster);
+        let earlier = cluster.in_doubt;
+        cluster.in_doubt = Some(Doubt {
+            newest: Stamp {
+                epoch: change.epoch,
+                generation: effect.generation,
+                command: id,
+            },
+            new: earlier.map_or(change.new, |doubt| doubt.new.min(change.new)),
+            baseline: earlier.map_or(change.baseline, |doubt| doubt.baseline.min(change.baseline)),
         });
     }
     let site = site_mut(state, &effect.site);

@@ -120,8 +120,17 @@ pub(super) struct Cluster {
     pub(super) touched: bool,
     /// It has left the fleet.
     pub(super) left: bool,
-    /// The newest command for its nodes that was given up and may still arrive.
-    pub(super) late: Option<Stamp>,
+    /// Commands for its nodes that were given up and may still arrive.
+    pub(super) late: Option<Late>,
+}
+
+/// Commands for nodes that may take effect at any time: the newest of them, and the fewest nodes
+/// of the new release and of all others that one of them leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Late {
+    pub(super) stamp: Stamp,
+    pub(super) new: u32,
+    pub(super) old: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -179,8 +188,8 @@ pub(super) struct Book {
     pub(super) asked: BTreeMap<ConsultationId, Question>,
     /// Whose each command is, and the traffic that it sets.
     pub(super) open: BTreeMap<CommandId, (SiteName, Option<Split>)>,
-    /// Commands for nodes without an answer yet: of which cluster, and with which stamp.
-    pub(super) on_nodes: BTreeMap<CommandId, (ClusterName, Stamp)>,
+    /// Commands for nodes without an answer yet: of which cluster, and what it wants.
+    pub(super) on_nodes: BTreeMap<CommandId, (ClusterName, Late)>,
     pub(super) last_command: CommandId,
     pub(super) generation: Generation,
     pub(super) failed: u32,
@@ -373,7 +382,7 @@ impl Book {
     pub(super) fn see(&mut self, name: &ClusterName, seen: &wavegate_model::Seen) {
         let cluster = self.cluster_mut(name);
         cluster.shown = cluster.baseline.is_none().then(|| seen.clone());
-        let overtaken = |late: &Stamp| seen.last_nodes.is_some_and(|last| last >= *late);
+        let overtaken = |late: &Late| seen.last_nodes.is_some_and(|last| last >= late.stamp);
         if cluster.late.as_ref().is_some_and(overtaken) {
             cluster.late = None;
         }

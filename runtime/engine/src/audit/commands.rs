@@ -1,7 +1,7 @@
 //! What the auditor checks of commands: limits in nodes, and traffic.
 
 use super::Violation;
-use super::book::{Book, Cluster, Place, Seen, part};
+use super::book::{Book, Cluster, Late, Place, Seen, part};
 use crate::command::{Change, Effect, NodesChange};
 use crate::input::CommandResult;
 use alloc::vec::Vec;
@@ -15,13 +15,17 @@ use wavegate_model::{
 /// Remembers which cluster a command is for.
 pub(super) fn given(book: &mut Book, effect: &Effect) {
     if let Change::Nodes(change) = &effect.change {
-        let stamp = Stamp {
-            epoch: change.epoch,
-            generation: effect.generation,
-            command: effect.id,
+        let wanted = Late {
+            stamp: Stamp {
+                epoch: change.epoch,
+                generation: effect.generation,
+                command: effect.id,
+            },
+            new: change.new,
+            old: change.baseline,
         };
         book.on_nodes
-            .insert(effect.id, (change.cluster.clone(), stamp));
+            .insert(effect.id, (change.cluster.clone(), wanted));
     }
 }
 
@@ -34,10 +38,15 @@ pub(super) fn carried_out(book: &mut Book, command: CommandId) {
 
 /// A command without an answer may still arrive; one that the cluster has looked at does not.
 pub(super) fn given_up(book: &mut Book, command: CommandId, result: &CommandResult) {
-    if let Some((cluster, stamp)) = book.on_nodes.remove(&command)
+    if let Some((cluster, mut late)) = book.on_nodes.remove(&command)
         && matches!(result, CommandResult::Failed(_))
     {
-        book.cluster_mut(&cluster).late = Some(stamp);
+        let cluster = book.cluster_mut(&cluster);
+        if let Some(earlier) = cluster.late {
+            late.new = late.new.min(earlier.new);
+            late.old = late.old.min(earlier.old);
+        }
+        cluster.late = Some(late);
     }
 }
 
@@ -53,7 +62,7 @@ pub(super) fn none_may_arrive(
                 site: site.clone(),
                 what,
                 cluster: name.clone(),
-                command: late.command,
+                command: late.stamp.command,
             });
         }
     }
@@ -248,7 +257,10 @@ fn nodes(book: &Book, effect: &Effect, change: &NodesChange) -> Result<(), Viola
             least,
         });
     }
-    if !book.spec.capabilities.splits_traffic {
+    // A command that takes no node away leaves each share to those that carry it now.
+    let takes = left(seen.new, change.new) < seen.new.ready
+        || left(seen.old, change.baseline) < seen.old.ready;
+    if !book.spec.capabilities.splits_traffic || !takes {
         return Ok(());
     }
     carried(book, effect, &book.site(&effect.site).split, Some(change))
@@ -309,7 +321,11 @@ fn carried(
         let moved = batch.filter(|change| change.cluster == *name);
         let (new, old) = match moved {
             Some(change) => (left(seen.new, change.new), left(seen.old, change.baseline)),
-            None => (seen.new.ready, seen.old.ready),
+            // A split has to hold also when a command arrives that was given up.
+            None => match cluster.late.filter(|_| batch.is_none()) {
+                Some(late) => (left(seen.new, late.new), left(seen.old, late.old)),
+                None => (seen.new.ready, seen.old.ready),
+            },
         };
         after += new + old;
         ready.push((name, release, new));

@@ -435,6 +435,32 @@ fn a_site_is_not_back_while_a_command_may_still_arrive() {
     tale.ok(back());
 }
 
+/// Some traffic is to go to nodes that a late request would take away.
+#[test]
+fn no_traffic_goes_to_nodes_that_a_late_command_may_take_away() {
+    let mut tale = Tale::updating(&spec());
+    let nodes = tale.nodes("a", 1, 3);
+    tale.carry_out(nodes);
+    tale.see("a", 1, 3, 0);
+    let nodes = tale.nodes("a", 0, 4);
+    tale.give_up(nodes);
+    tale.see("a", 1, 3, 0);
+    let split = tale.traffic("a", 300, 700);
+    finds!(
+        tale.bad(split),
+        Violation::Capacity {
+            share: 300,
+            most: 0,
+            ..
+        }
+    );
+    let same = tale.nodes("a", 1, 3);
+    tale.carry_out(same);
+    tale.see("a", 1, 3, 0);
+    let split = tale.traffic("a", 300, 700);
+    tale.ok(split);
+}
+
 #[test]
 fn an_irreversible_release_stays() {
     let mut spec = spec();

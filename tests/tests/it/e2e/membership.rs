@@ -122,6 +122,25 @@ fn a_fleet_that_changed_while_no_host_ran_is_seen_at_the_resume() {
         "{}",
         done.out
     );
+
+    // What a policy with other waves would have been told of the new fleet, nobody knows.
+    let policy = fleet.read("policy.yaml");
+    let same = policy.replacen("{size: 2", "{size: 2 ", 1);
+    let other = policy.replacen("{labels: {tier: canary}}", "{names: [eu-1]}", 1);
+    for (policy, told) in [
+        (same, "decides the same to the end"),
+        (
+            other,
+            "the fleet changed, and this policy chooses clusters otherwise",
+        ),
+    ] {
+        let file = fleet.folder().join("other.yaml");
+        std::fs::write(&file, policy).expect("the folder can be written");
+        let with = format!("policy={}", file.display());
+        let replayed = fleet.wavegate(&["replay", "last", "--with", &with, "--format", "human"]);
+        let out = replayed.expect(0).out;
+        assert!(out.contains(told), "no `{told}` in\n{out}");
+    }
 }
 
 /// The documents once more, with another rollout of the release that is good.
