@@ -202,6 +202,7 @@ async fn at_work(
                 turns.fleet.disown(&turns.engine.state().spec).await;
                 return Err(RunError::Owned { rollout: turns.rollout.clone(), cluster, source: error });
             }
+            never = watchers.panic() => match never {},
             Some(first) = arriving.recv() => drain(first, &mut arriving),
             _ = inbox.tick() => turns.inbox().await?,
             () = tokio::time::sleep(due) => vec![Arrival::input(Input::Elapsed)],

@@ -3,6 +3,7 @@
 use crate::runner::{Arrival, Turns, attach};
 use crate::watch::{self, Attention, OnOwned, Refused};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -94,6 +95,19 @@ impl Watchers {
                 self.watch(turns, cluster, OnOwned::Wait);
             }
         }
+    }
+
+    /// Never ready. A watcher that panics takes the run with it: nobody would look at its cluster
+    /// any more, and nobody would be told.
+    pub(crate) async fn panic(&mut self) -> Infallible {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+        std::future::pending().await
     }
 
     pub(crate) async fn end(&mut self) {
