@@ -22,10 +22,15 @@ pub(crate) fn release(
     let (fleet, inputs) = (fleet.clone(), inputs.clone());
     let releases = releases(state, &effect);
     tokio::spawn(async move {
-        let result = carry_out(&effect, releases, &fleet).await;
+        let (command, generation) = (effect.id, effect.generation);
+        let carried = tokio::spawn(async move { carry_out(&effect, releases, &fleet).await });
+        // A driver that panics has failed like one that says so, and may have done something.
+        let result = carried.await.unwrap_or_else(|panicked| {
+            CommandResult::Failed(format!("the driver did not come to an end: {panicked}"))
+        });
         let answer = Answer::Command {
-            command: effect.id,
-            generation: effect.generation,
+            command,
+            generation,
             result,
         };
         // The receiver is gone only when the run is over.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch as signal};
 use tokio::task::JoinHandle;
-use tokio::time::Interval;
+use tokio::time::{Instant, Interval};
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::explain;
 use wavegate_engine::input::Request;
@@ -241,7 +241,9 @@ fn drain(first: Arrival, arriving: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival>
     arrivals
 }
 
+/// Tells each driver of its clusters, and of the first that does not take them.
 pub(crate) async fn attach(ports: &Ports, spec: &Spec) -> Result<(), RunError> {
+    let mut result = Ok(());
     for (name, driver) in &ports.drivers {
         let clusters: Vec<_> = spec
             .clusters
@@ -264,16 +266,14 @@ pub(crate) async fn attach(ports: &Ports, spec: &Spec) -> Result<(), RunError> {
                 .collect(),
             release: spec.release.clone(),
         };
-        driver
-            .attach(scope)
-            .await
-            .map_err(|source| RunError::Attach {
-                rollout: spec.rollout.clone(),
-                driver: name.clone(),
-                source,
-            })?;
+        let attached = driver.attach(scope).await;
+        result = result.and(attached.map_err(|source| RunError::Attach {
+            rollout: spec.rollout.clone(),
+            driver: name.clone(),
+            source,
+        }));
     }
-    Ok(())
+    result
 }
 
 /// The engine with everything that a turn needs.
@@ -287,6 +287,8 @@ pub(crate) struct Turns {
     pub(crate) fleet: Fleet,
     /// The plan whose clusters drivers know.
     pub(crate) introduced: Generation,
+    /// Not before then are they told again, if they did not take it.
+    pub(crate) introduce_after: Instant,
     pub(crate) attention: BTreeMap<ClusterName, Arc<Attention>>,
     events: mpsc::UnboundedSender<Event>,
     ready: Vec<Durable<Command>>,
@@ -349,6 +351,7 @@ impl Turns {
         let introduced = engine.state().generation();
         let mut turns = Self {
             introduced,
+            introduce_after: Instant::now(),
             ports: ports.clone(),
             options,
             rollout,

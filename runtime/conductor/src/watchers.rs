@@ -5,11 +5,16 @@ use crate::watch::{self, Attention, OnOwned, Refused};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use wavegate_engine::State;
 use wavegate_engine::fact::MemberOutcome;
 use wavegate_model::{Cluster, ClusterName, Generation};
+
+/// After so long a driver that did not take a plan is told of it again.
+const INTRODUCE_AGAIN: Duration = Duration::from_secs(10);
 
 pub(crate) struct Watchers {
     tasks: JoinSet<()>,
@@ -72,7 +77,7 @@ impl Watchers {
     pub(crate) async fn follow_plan(&mut self, turns: &mut Turns) {
         let state = turns.engine.state();
         if state.generation() == self.generation {
-            return;
+            return introduce(turns).await;
         }
         self.generation = state.generation();
         let spec = state.spec.clone();
@@ -89,6 +94,7 @@ impl Watchers {
             turns.attention.remove(&name);
             turns.fleet.disown_one(&spec, &name).await;
         }
+        turns.introduce_after = Instant::now();
         introduce(turns).await;
         for cluster in &spec.clusters {
             if !self.by_cluster.contains_key(&cluster.name) && is_there(turns, cluster) {
@@ -115,13 +121,13 @@ impl Watchers {
     }
 }
 
-/// Tells drivers of the clusters of a plan that has changed since they were told.
+/// Tells drivers of the clusters of a plan that has changed since they were told, until they have
+/// taken it.
 async fn introduce(turns: &mut Turns) {
     let generation = turns.engine.state().generation();
-    if generation == turns.introduced {
+    if generation == turns.introduced || Instant::now() < turns.introduce_after {
         return;
     }
-    turns.introduced = generation;
     let spec = &turns.engine.state().spec;
     for cluster in &spec.clusters {
         match turns.ports.drivers.get(&cluster.driver) {
@@ -133,8 +139,12 @@ async fn introduce(turns: &mut Turns) {
         }
     }
     // What cannot be attached shows as a cluster that does not answer.
-    if let Err(error) = attach(&turns.ports, spec).await {
-        tracing::warn!(%error, "failed to attach clusters that came");
+    match attach(&turns.ports, spec).await {
+        Ok(()) => turns.introduced = generation,
+        Err(error) => {
+            tracing::warn!(%error, "failed to attach clusters that came");
+            turns.introduce_after = Instant::now() + INTRODUCE_AGAIN;
+        }
     }
 }
 

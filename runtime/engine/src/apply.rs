@@ -20,7 +20,7 @@ use crate::state::{
 use crate::swap::Swapped;
 use alloc::collections::BTreeMap;
 use clusters::{observed, returned};
-use commands::{command_issued, confirmed, refused, take_command};
+use commands::{command_issued, confirmed, refused, voided};
 pub(crate) use gates::evidence;
 use gates::{
     failed_again, gate_answered, gate_asked, gate_cancelled, gate_unavailable, new_evidence,
@@ -199,10 +199,7 @@ pub fn apply(state: &mut State, at: Timestamp, fact: &Fact) {
         Fact::CommandIssued { effect } => command_issued(state, effect, at),
         Fact::CommandConfirmed { command } => confirmed(state, *command, at),
         Fact::CommandRefused { command, result } => refused(state, *command, result, at),
-        // The split that was intended stays known: it may be in effect.
-        Fact::CommandVoided { command } => {
-            take_command(state, *command, at);
-        }
+        Fact::CommandVoided { command } => voided(state, *command, at),
         Fact::BatchSettled { site } => {
             let found = site_mut(state, site);
             found.batch = None;

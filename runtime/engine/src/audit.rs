@@ -181,7 +181,10 @@ impl Auditor {
                         site.settled = false;
                         site.evidence += 1;
                     }
-                    Change::Traffic { split, .. } => site.intended = Some(split.clone()),
+                    Change::Traffic { split, .. } if !site.intended.contains(split) => {
+                        site.intended.push(split.clone());
+                    }
+                    Change::Traffic { .. } => {}
                 }
             }
             Fact::CommandConfirmed { command } => {
@@ -193,7 +196,7 @@ impl Auditor {
                 self.answer_of_command(*command, at, false);
             }
             Fact::CommandVoided { command } => {
-                book.on_nodes.remove(command);
+                commands::voided(book, *command);
                 self.answer_of_command(*command, at, false);
             }
             Fact::BatchSettled { site } => {
@@ -330,7 +333,7 @@ impl Auditor {
         site.fresh_after = at;
         if let (Some(split), true) = (split, done) {
             site.split = split;
-            site.intended = None;
+            site.intended.clear();
             site.evidence += 1;
         }
     }

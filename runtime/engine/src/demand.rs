@@ -21,10 +21,10 @@ pub fn now(state: &State, site: &SiteState, clusters: &[Known<'_>]) -> u32 {
     let seen = moving::seen_split(clusters);
     let at_start = |known: &&Known<'_>| in_split(&site.baseline_split, known.name);
     let serves = |known: &&Known<'_>| {
-        let intended = site.intended_split.as_ref();
+        let mut intended = site.intended_splits.iter();
         in_split(&site.split, known.name)
             || in_split(&seen, known.name)
-            || intended.is_some_and(|split| in_split(split, known.name))
+            || intended.any(|split| in_split(split, known.name))
     };
     let total = |found: &dyn Fn(&&Known<'_>) -> bool| -> u32 {
         let desired = clusters.iter().filter(|known| found(known));

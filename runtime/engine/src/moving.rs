@@ -169,7 +169,7 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
         !spec.capabilities.splits_traffic
             || gets(&site.split)
             || gets(&seen_split)
-            || site.intended_split.as_ref().is_some_and(gets)
+            || site.intended_splits.iter().any(gets)
     };
     let next_of = |known: &Known<'_>, goal: &ClusterGoal| {
         // One that ran the release when the rollout started has nothing to change but its number.
@@ -198,16 +198,15 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
         let enough = enough(site, &clusters, spec, direction);
         let carriers = carriers(&pairs, moving.map(|index| (index, moves[index])));
         match traffic::feasible(&carriers, enough) {
-            // A split that was given up and is not wanted any more may still arrive, too.
+            // Another split that was given up may still arrive: nothing else moves until one is
+            // confirmed.
             Some(split)
                 if split != site.split
                     || split != seen_split
-                    || site.intended_split.as_ref().is_some_and(|it| *it != split) =>
+                    || !site.intended_splits.is_empty() =>
             {
-                if holds_in_doubt(&split, &clusters, &carriers, enough) {
-                    return NextMove::Traffic(split);
-                }
-                return certainty(&clusters).unwrap_or(NextMove::Traffic(split));
+                let late = breaks_in_doubt(&split, &clusters, &carriers, enough);
+                return late.map_or(NextMove::Traffic(split), same);
             }
             Some(_) => {}
             // Nobody would be left to serve. Where nobody serves now, or where the policy lets
@@ -237,41 +236,54 @@ pub fn next(state: &State, site: &SiteState, direction: Direction) -> NextMove {
     if let Some(on) = blocked {
         return NextMove::Wait(on);
     }
-    certainty(&clusters).unwrap_or(NextMove::Reached)
+    // What looks as it should may change when a command arrives that was given up.
+    let in_doubt = clusters
+        .iter()
+        .find(|known| known.cluster.in_doubt.is_some());
+    in_doubt.map_or(NextMove::Reached, same)
 }
 
-/// Whether a split holds also when a command arrives that was given up and takes nodes away.
-fn holds_in_doubt(
+/// The command that changes nothing: once it is carried out, no earlier one is any more.
+fn same(known: &Known<'_>) -> NextMove {
+    let (new, baseline) = (known.new_nodes(), known.baseline_nodes());
+    change(known, new.total(), baseline.total())
+}
+
+/// Whether a command leaves a cluster with the nodes that it shows.
+pub fn is_same(state: &State, change: &NodesChange) -> bool {
+    Known::new(state, &change.cluster).is_some_and(|known| {
+        let (new, baseline) = (known.new_nodes(), known.baseline_nodes());
+        (new.total(), baseline.total()) == (change.new, change.baseline)
+    })
+}
+
+/// A cluster that could not carry its part of a split any more once a command arrives that was
+/// given up and takes nodes away.
+fn breaks_in_doubt<'a, 'b>(
     split: &Split,
-    clusters: &[Known<'_>],
+    clusters: &'a [Known<'b>],
     carriers: &[Carrier],
     enough: u32,
-) -> bool {
-    let mut carriers = carriers.to_vec();
-    for known in clusters {
+) -> Option<&'a Known<'b>> {
+    let enough = enough.min(ready(clusters));
+    clusters.iter().find(|known| {
         let Some(doubt) = known.cluster.in_doubt else {
-            continue;
+            return false;
         };
-        let own = carriers.iter_mut().filter(|c| c.cluster == *known.name);
-        for carrier in own {
+        let own = carriers.iter().filter(|c| c.cluster == *known.name);
+        let mut own = own.map(|carrier| {
             let left = if carrier.release == *known.release {
                 batch::ready_after(known.new_nodes(), doubt.new)
             } else {
                 batch::ready_after(known.baseline_nodes(), doubt.baseline)
             };
-            carrier.ready = carrier.ready.min(left);
-        }
-    }
-    traffic::carry(split, &carriers, enough.min(ready(clusters)))
-}
-
-/// What looks as it should may change when a command arrives that was given up: a later one makes
-/// sure that it does not. None if no command may still arrive.
-fn certainty(clusters: &[Known<'_>]) -> Option<NextMove> {
-    let mut clusters = clusters.iter();
-    let known = clusters.find(|known| known.cluster.in_doubt.is_some())?;
-    let (new, baseline) = (known.new_nodes(), known.baseline_nodes());
-    Some(change(known, new.total(), baseline.total()))
+            (carrier, carrier.ready.min(left))
+        });
+        own.any(|(carrier, ready)| {
+            let share = split.of(&carrier.cluster, &carrier.release);
+            share.0 > traffic::capacity(ready, enough)
+        })
+    })
 }
 
 fn ready(clusters: &[Known<'_>]) -> u32 {

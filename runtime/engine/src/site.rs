@@ -209,7 +209,7 @@ fn unsettled(
     }
     if direction == Direction::Forward {
         let seen = moving::seen_split(&clusters);
-        let expected = seen == site.split || site.intended_split.as_ref() == Some(&seen);
+        let expected = seen == site.split || site.intended_splits.contains(&seen);
         if state.spec.capabilities.splits_traffic && !expected {
             return Some(Next::wait(WaitingOn::Drift {
                 seen,
@@ -399,7 +399,9 @@ fn advance_move(state: &State, name: &SiteName, site: &SiteState, now: Timestamp
         NextMove::Wait(on) => Next::wait(on),
         // The last batch is judged before the next one. One that was cut short is not judged but
         // decided again.
-        NextMove::Nodes(_) if site.batch_unjudged && site.batch.is_none() => {
+        NextMove::Nodes(change)
+            if site.batch_unjudged && site.batch.is_none() && !moving::is_same(state, &change) =>
+        {
             unjudged(state, name, site, now)
                 .unwrap_or_else(|| Next::fact(Fact::BatchPassed { site: name.clone() }))
         }

@@ -229,8 +229,9 @@ pub struct SiteState {
     pub demand: u32,
     /// The last split that is known to be in effect.
     pub split: Split,
-    /// The split of a command that was not confirmed; it may be in effect.
-    pub intended_split: Option<Split>,
+    /// The splits of commands since the last one that was confirmed; each may be in effect, or
+    /// come into effect.
+    pub intended_splits: Vec<Split>,
     /// What the strategy or the rollback wants.
     pub goal: Option<Goal>,
     /// Desired totals of its clusters that the goal was made for.

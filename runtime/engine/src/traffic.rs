@@ -69,11 +69,7 @@ pub fn feasible(carriers: &[Carrier], enough: u32) -> Option<Split> {
 /// everything fits if it asks none for more than the even share.
 pub fn fits(split: &Split, carriers: &[Carrier], enough: u32) -> bool {
     let ready_total: u32 = carriers.iter().map(|c| c.ready).sum();
-    carry(split, carriers, enough.min(ready_total))
-}
-
-/// Whether a split asks no carrier for more than it carries where `enough` nodes carry everything.
-pub fn carry(split: &Split, carriers: &[Carrier], enough: u32) -> bool {
+    let enough = enough.min(ready_total);
     split.shares().iter().all(|share| {
         let carrier = carriers
             .iter()

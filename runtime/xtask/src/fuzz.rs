@@ -212,7 +212,9 @@ impl<'a> Bench<'a> {
             command.arg(format!("-dict={}", words.display()));
         }
         command.arg(&self.grown).arg(&self.seeds);
-        command.args(["corpus", "found"].map(|kind| self.committed(kind)));
+        // Nothing may have been found or kept, and then there is no folder.
+        let committed = ["corpus", "found"].map(|kind| self.committed(kind));
+        command.args(committed.iter().filter(|folder| folder.is_dir()));
         command.args(
             self.target
                 .seeds

@@ -7,9 +7,10 @@ use crate::host::{Host, StateDir, actor};
 use crate::membership::{self, FirstLook};
 use crate::output::{self, Format};
 use crate::{busy, crash, preflight, prepare, rehearse, report, requests};
+use std::collections::HashMap;
 use std::fs::File;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use wavegate_conductor::{Begin, Event, OnHold, Options, Outcome, RunError, read_story};
 use wavegate_engine::Spec;
 use wavegate_engine::state::RolloutPhase;
@@ -150,7 +151,7 @@ pub(crate) async fn run_all(
     } else {
         OnHold::Wait
     };
-    let mut runs = JoinSet::new();
+    let (mut runs, mut tasks) = (JoinSet::new(), HashMap::new());
     let mut followers = JoinSet::new();
     for Ready {
         begin,
@@ -175,24 +176,30 @@ pub(crate) async fn run_all(
             ..Options::default()
         };
         let (ports, events, stopped) = (host.ports(&spec)?, events.clone(), stopped.clone());
-        runs.spawn(async move {
+        let rollout = spec.rollout.clone();
+        let task = runs.spawn(async move {
             let outcome =
                 wavegate_conductor::run(ports, begin, actor(), options, events, stopped).await;
             drop(lock);
             (spec.rollout, part, outcome)
         });
+        tasks.insert(task.id(), rollout);
     }
     drop(events);
     let interrupts = tokio::spawn(interrupted(stop));
     let mut outcomes = Vec::new();
+    let mut failure = None;
     while let Some(run) = runs.join_next().await {
-        outcomes.push(run?);
+        match run {
+            Ok(run) => outcomes.push(run),
+            // The others go on.
+            Err(panicked) => failure = Some(ended_by_a_bug(tasks.get(&panicked.id()), panicked)),
+        }
     }
     interrupts.abort();
     followers.shutdown().await;
     let seen = follower.await?;
     let mut worst = Exit::Done;
-    let mut failure = None;
     for (rollout, part, outcome) in outcomes {
         match outcome {
             Ok(outcome) => {
@@ -205,6 +212,15 @@ pub(crate) async fn run_all(
         }
     }
     failure.map_or(Ok((worst, seen)), Err)
+}
+
+/// A run that panicked. Its rollout stands where its journal ends.
+fn ended_by_a_bug(rollout: Option<&RolloutId>, panicked: JoinError) -> Failure {
+    let rollout = rollout.map_or("last", RolloutId::as_str);
+    let error = anyhow::Error::new(panicked).context(format!("the run of `{rollout}` broke off"));
+    Failure::new(Exit::Unexpected, error).hint(format!(
+        "nothing that is recorded is lost: go on with `wavegate resume {rollout}`, and report it"
+    ))
 }
 
 async fn interrupted(stop: watch::Sender<bool>) {

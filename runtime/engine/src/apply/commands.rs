@@ -52,8 +52,8 @@ pub(super) fn command_issued(state: &mut State, effect: &Effect, at: Timestamp) 
     let known = moving::known(state, state.site(&effect.site));
     let seen = known.map(|clusters| moving::seen_split(&clusters));
     let site = site_mut(state, &effect.site);
-    if seen.is_some() && seen == site.intended_split {
-        site.split = seen.unwrap_or_default();
+    if let Some(seen) = seen.filter(|seen| site.intended_splits.contains(seen)) {
+        site.split = seen;
     }
     site.touched = true;
     site.idle_decisions = 0;
@@ -70,7 +70,11 @@ pub(super) fn command_issued(state: &mut State, effect: &Effect, at: Timestamp) 
             // Verdicts so far are about the nodes before this batch.
             new_evidence(state, &effect.site, at);
         }
-        Change::Traffic { split, .. } => site.intended_split = Some(split.clone()),
+        Change::Traffic { split, .. } => {
+            if !site.intended_splits.contains(split) {
+                site.intended_splits.push(split.clone());
+            }
+        }
     }
 }
 
@@ -94,7 +98,7 @@ pub(super) fn confirmed(state: &mut State, id: CommandId, at: Timestamp) {
         Change::Traffic { split, .. } => {
             let site = site_mut(state, &effect.site);
             site.split = split;
-            site.intended_split = None;
+            site.intended_splits.clear();
             site.command_retry = Retry::default();
             new_evidence(state, &effect.site, at);
         }
@@ -113,25 +117,41 @@ pub(super) fn refused(state: &mut State, id: CommandId, result: &CommandResult, 
     let site = site_mut(state, &effect.site);
     // A refusal is no progress.
     site.limit_since = limit_since.unwrap_or(site.limit_since);
-    if let (Change::Nodes(change), CommandResult::Failed(_)) = (&effect.change, result) {
-        let cluster = cluster_mut(state, &change.cluster);
-        let earlier = cluster.in_doubt;
-        cluster.in_doubt = Some(Doubt {
-            newest: Stamp {
-                epoch: change.epoch,
-                generation: effect.generation,
-                command: id,
-            },
-            new: earlier.map_or(change.new, |doubt| doubt.new.min(change.new)),
-            baseline: earlier.map_or(change.baseline, |doubt| doubt.baseline.min(change.baseline)),
-        });
+    if matches!(result, CommandResult::Failed(_)) {
+        in_doubt(state, &effect);
     }
     let site = site_mut(state, &effect.site);
-    // A command that failed may have changed the traffic all the same.
-    if *result == CommandResult::DesiredChanged {
-        site.intended_split = None;
-    }
     site.command_retry.failures += 1;
     site.command_retry.not_before = at.plus(Retry::delay(site.command_retry.failures));
     site.command_retry.detail = alloc::format!("{result:?}");
+}
+
+/// A command without an answer. Its request may still be on its way, for as long as this host is
+/// the one whom the cluster follows.
+fn in_doubt(state: &mut State, effect: &Effect) {
+    let Change::Nodes(change) = &effect.change else {
+        return;
+    };
+    let cluster = cluster_mut(state, &change.cluster);
+    if cluster.epoch != Some(change.epoch) {
+        return;
+    }
+    let earlier = cluster.in_doubt;
+    cluster.in_doubt = Some(Doubt {
+        newest: Stamp {
+            epoch: change.epoch,
+            generation: effect.generation,
+            command: effect.id,
+        },
+        new: earlier.map_or(change.new, |doubt| doubt.new.min(change.new)),
+        baseline: earlier.map_or(change.baseline, |doubt| doubt.baseline.min(change.baseline)),
+    });
+}
+
+/// What becomes of a command does not matter any more; that it may be carried out does.
+pub(super) fn voided(state: &mut State, id: CommandId, at: Timestamp) {
+    // The split that was intended stays known: it may be in effect.
+    if let Some(effect) = take_command(state, id, at) {
+        in_doubt(state, &effect);
+    }
 }

@@ -73,7 +73,8 @@ pub(super) struct Site {
     /// Clusters that carried its traffic when it began.
     pub(super) carriers: Vec<ClusterName>,
     pub(super) split: Split,
-    pub(super) intended: Option<Split>,
+    /// The splits of commands since the last one that was confirmed.
+    pub(super) intended: Vec<Split>,
     pub(super) evidence: u64,
     pub(super) verdicts: Verdicts,
     pub(super) settled: bool,
@@ -415,11 +416,8 @@ impl Book {
     /// A split that was refused and took effect all the same is what the next command begins from.
     pub(super) fn note_earlier_split(&mut self, name: &SiteName) {
         let site = self.site(name);
-        let Some(split) = site.intended.clone() else {
-            return;
-        };
         let release = &self.spec.release.digest;
-        let shows = |cluster: &ClusterName| {
+        let shows = |split: &Split, cluster: &ClusterName| {
             let shares = split.shares().iter().filter(|s| s.cluster == *cluster);
             let (new, other): (Vec<_>, Vec<_>) = shares.partition(|s| s.release == *release);
             let sum = |shares: Vec<&wavegate_model::Share>| shares.iter().map(|s| s.share.0).sum();
@@ -427,8 +425,10 @@ impl Book {
             let sums: (u32, u32) = (sum(new), sum(other));
             seen.is_some_and(|seen| (seen.new_share, seen.other_share) == sums)
         };
-        if site.clusters.iter().all(shows) {
-            self.site_mut(name).split = split;
+        let mut intended = site.intended.iter();
+        let seen = intended.find(|split| site.clusters.iter().all(|c| shows(split, c)));
+        if let Some(seen) = seen.cloned() {
+            self.site_mut(name).split = seen;
         }
     }
 
@@ -709,7 +709,7 @@ pub(super) fn fresh(wave: usize, clusters: Vec<ClusterName>) -> Site {
         demand: 0,
         carriers: Vec::new(),
         split: Split::default(),
-        intended: None,
+        intended: Vec::new(),
         evidence: 0,
         verdicts: Verdicts::new(),
         settled: true,

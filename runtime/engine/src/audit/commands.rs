@@ -38,16 +38,26 @@ pub(super) fn carried_out(book: &mut Book, command: CommandId) {
 
 /// A command without an answer may still arrive; one that the cluster has looked at does not.
 pub(super) fn given_up(book: &mut Book, command: CommandId, result: &CommandResult) {
-    if let Some((cluster, mut late)) = book.on_nodes.remove(&command)
-        && matches!(result, CommandResult::Failed(_))
-    {
-        let cluster = book.cluster_mut(&cluster);
-        if let Some(earlier) = cluster.late {
-            late.new = late.new.min(earlier.new);
-            late.old = late.old.min(earlier.old);
-        }
-        cluster.late = Some(late);
+    match result {
+        CommandResult::Failed(_) => voided(book, command),
+        _ => _ = book.on_nodes.remove(&command),
     }
+}
+
+/// Nobody waits for a command any more, and it may still arrive.
+pub(super) fn voided(book: &mut Book, command: CommandId) {
+    let Some((cluster, mut late)) = book.on_nodes.remove(&command) else {
+        return;
+    };
+    let cluster = book.cluster_mut(&cluster);
+    if cluster.epoch != Some(late.stamp.epoch) {
+        return;
+    }
+    if let Some(earlier) = cluster.late {
+        late.new = late.new.min(earlier.new);
+        late.old = late.old.min(earlier.old);
+    }
+    cluster.late = Some(late);
 }
 
 /// What counts as reached stays as it is.
@@ -263,7 +273,10 @@ fn nodes(book: &Book, effect: &Effect, change: &NodesChange) -> Result<(), Viola
     if !book.spec.capabilities.splits_traffic || !takes {
         return Ok(());
     }
-    carried(book, effect, &book.site(&effect.site).split, Some(change))
+    // Nodes that go may be those of a split that is still on its way.
+    let site = book.site(&effect.site);
+    let mut splits = site.intended.iter().chain([&site.split]);
+    splits.try_for_each(|split| carried(book, effect, split, Some(change)))
 }
 
 fn serves(book: &Book, effect: &Effect, name: &ClusterName, seen: &Seen) -> bool {
@@ -274,7 +287,7 @@ fn serves(book: &Book, effect: &Effect, name: &ClusterName, seen: &Seen) -> bool
     let in_split = |split: &Split| split.shares().iter().any(|share| share.cluster == *name);
     seen.new_share + seen.other_share > 0
         || in_split(&site.split)
-        || site.intended.as_ref().is_some_and(in_split)
+        || site.intended.iter().any(in_split)
 }
 
 fn traffic(book: &Book, effect: &Effect, split: &Split) -> Result<(), Violation> {

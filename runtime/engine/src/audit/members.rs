@@ -212,7 +212,7 @@ pub(super) fn demand(book: &Book, name: &SiteName, said: u32) -> Result<(), Viol
         let named = |split: &Split| split.shares().iter().any(|s| s.cluster == *cluster);
         let carries = seen.new_share + seen.other_share > 0
             || named(&site.split)
-            || site.intended.as_ref().is_some_and(named);
+            || site.intended.iter().any(named);
         let from_start = site.carriers.contains(cluster);
         if from_start {
             start += seen.desired;
