@@ -246,6 +246,13 @@ impl PluginHost {
         self.shared.end_of(call)
     }
 
+    /// The same with all that a journal wants to know of it.
+    pub(crate) fn report_here(&self, call: &PluginCall) -> CallReport {
+        let input = journal::input(&call.question);
+        let report = self.shared.call(call);
+        CallReport { input, ..report }
+    }
+
     fn load_with(
         &self,
         reference: String,

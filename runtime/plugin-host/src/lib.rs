@@ -23,6 +23,7 @@ mod compile;
 mod contract;
 mod engine;
 mod evidence;
+mod here;
 mod host;
 mod inspect;
 mod journal;
@@ -39,6 +40,7 @@ mod workers;
 #[doc(hidden)]
 pub use bench::Bench;
 pub use compile::{Compiler, compiler_main};
+pub use here::OnThisThread;
 pub use host::{CALLER_STACK_BYTES, HostOptions, NotStarted, PluginHost};
 pub use inspect::Grant;
 pub use store::{CompiledCache, digest_of};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use wavegate_engine::Fact;
 use wavegate_foresight::{Difference, Differs, Verified, verify};
 use wavegate_model::RolloutId;
+use wavegate_plugin_host::{CALLER_STACK_BYTES, OnThisThread};
 use wavegate_ports::journal::Journal;
 use wavegate_ports::plugins::Plugins;
 
@@ -119,13 +120,23 @@ async fn verify_all(wanted: Option<&str>, dir: &StateDir, format: Format) -> Res
     if rollouts.is_empty() {
         output::say("the journal has no rollouts");
     }
-    let plugins: Arc<dyn Plugins> = plugin_host(dir)?;
-    let mut exit = Exit::Done;
-    for rollout in rollouts {
-        let found = verify(&journal, &plugins, &rollout).await?;
-        exit = exit.max(told(&rollout, &found, format));
-    }
-    Ok(exit)
+    let plugins: Arc<dyn Plugins> = Arc::new(OnThisThread(plugin_host(dir)?));
+    // Components are asked on a thread that has the stack for it, and does nothing else.
+    let all = async move {
+        let mut exit = Exit::Done;
+        for rollout in rollouts {
+            let found = verify(&journal, &plugins, &rollout).await?;
+            exit = exit.max(told(&rollout, &found, format));
+        }
+        Ok(exit)
+    };
+    let thread = std::thread::Builder::new()
+        .name("verify".to_owned())
+        .stack_size(2 * CALLER_STACK_BYTES);
+    let runtime = tokio::runtime::Handle::current();
+    let running = thread.spawn(move || runtime.block_on(all))?;
+    let ended = tokio::task::spawn_blocking(|| running.join()).await?;
+    ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
 }
 
 fn told(rollout: &RolloutId, found: &Verified, format: Format) -> Exit {
