@@ -1,20 +1,20 @@
 //! What the auditor remembers. Written from the facts, by code of its own.
 
-use super::Violation;
+use super::seen::Seen;
+use super::soak::Covered;
 use super::swap::Components;
+use super::verdicts::{Question, Verdicts};
 use crate::fact::End;
 use crate::spec::Spec;
-use crate::state::GateKey;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use wavegate_model::observation::Stamp;
-use wavegate_model::plugin::{Phase, Subject, Verdict};
-use wavegate_model::policy::{GateUse, WhenBusy};
+use wavegate_model::policy::WhenBusy;
 use wavegate_model::{
     Amount, ClusterName, CommandId, ConsultationId, Digest, DurationMs, Epoch, GateName,
-    Generation, NodeCounts, SiteName, Split, Table, Timestamp,
+    Generation, SiteName, Split, Table, Timestamp,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +54,6 @@ pub(super) enum Wait {
     Until(DurationMs),
 }
 
-#[derive(Clone, Debug, Default)]
-pub(super) struct Covered {
-    pub(super) time: DurationMs,
-    pub(super) last: Option<DurationMs>,
-}
-
-/// What each gate that was asked said last.
-pub(super) type Verdicts = Vec<(Phase, GateName, Said)>;
-
 #[derive(Clone, Debug)]
 pub(super) struct Site {
     pub(super) wave: usize,
@@ -94,19 +85,6 @@ pub(super) struct Site {
     pub(super) stage: String,
     /// Who approved which stage.
     pub(super) approved: Vec<(String, String)>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
-    pub(super) at: Timestamp,
-    pub(super) desired: u32,
-    /// Serving nodes, whatever they run.
-    pub(super) all_ready: u32,
-    pub(super) new: NodeCounts,
-    /// On the baseline; zero if the baseline is the release.
-    pub(super) old: NodeCounts,
-    pub(super) new_share: u32,
-    pub(super) other_share: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -150,34 +128,6 @@ pub(super) struct Wave {
     /// Active time since when windows of its own are closed.
     pub(super) shut: Option<DurationMs>,
     pub(super) shut_for: DurationMs,
-}
-
-/// Whether windows are open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Open {
-    Yes,
-    No,
-}
-
-/// A question to a gate.
-#[derive(Clone, Debug)]
-pub(super) struct Question {
-    pub(super) gate: GateKey,
-    pub(super) evidence: u64,
-    /// How often what it is about had changed.
-    pub(super) changes: u64,
-    pub(super) at: Timestamp,
-}
-
-/// What a gate said last.
-#[derive(Clone, Debug)]
-pub(super) struct Said {
-    pub(super) verdict: Verdict,
-    pub(super) evidence: u64,
-    /// When it was asked for.
-    pub(super) at: Timestamp,
-    /// Passes about this evidence in a row.
-    pub(super) passes: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -290,55 +240,6 @@ impl Book {
         self.largest = self.largest.max(all);
     }
 
-    /// Time that counts, since the start.
-    pub(super) fn active(&self, at: Timestamp) -> DurationMs {
-        let now = self.still.unwrap_or(at);
-        now.since(self.started).minus(self.stopped_for)
-    }
-
-    /// Time that counts in a wave: not while windows of its own are closed.
-    pub(super) fn active_in(&self, wave: usize, at: Timestamp) -> DurationMs {
-        let wave = &self.waves[wave];
-        wave.shut.unwrap_or(self.active(at)).minus(wave.shut_for)
-    }
-
-    pub(super) fn wave_window(
-        &mut self,
-        name: &wavegate_model::WaveName,
-        open: Open,
-        at: Timestamp,
-    ) {
-        let (now, index) = (self.active(at), self.wave_index(name));
-        let going_back = self.stopping.is_some() || self.end.is_some();
-        let wave = &mut self.waves[index];
-        if open == Open::No && !going_back {
-            wave.shut.get_or_insert(now);
-        } else if let Some(since) = wave.shut.take() {
-            wave.shut_for = wave.shut_for.plus(now.minus(since));
-        }
-    }
-
-    pub(super) fn waves_go_on(&mut self, at: Timestamp) {
-        let now = self.active(at);
-        for wave in &mut self.waves {
-            if let Some(since) = wave.shut.take() {
-                wave.shut_for = wave.shut_for.plus(now.minus(since));
-            }
-        }
-    }
-
-    /// Time stands still in a pause, and while windows are closed or other rollouts come first
-    /// and nothing goes back.
-    pub(super) fn keep_time(&mut self, at: Timestamp) {
-        let going_back = self.stopping.is_some() || self.end.is_some();
-        let still = self.paused || ((self.closed || self.queued) && !going_back);
-        if still {
-            self.still.get_or_insert(at);
-        } else if let Some(since) = self.still.take() {
-            self.stopped_for = self.stopped_for.plus(at.since(since));
-        }
-    }
-
     pub(super) fn site(&self, name: &SiteName) -> &Site {
         self.sites.get(name).expect("facts name sites of the plan")
     }
@@ -371,67 +272,6 @@ impl Book {
         cluster.baseline.as_ref() == Some(&self.spec.release.digest)
     }
 
-    /// What was seen before means something else once it is known which release is the baseline.
-    pub(super) fn baseline(&mut self, name: &ClusterName, release: &Digest) {
-        let cluster = self.cluster_mut(name);
-        cluster.baseline = Some(release.clone());
-        if let Some(shown) = cluster.shown.take() {
-            self.see(name, &shown);
-        }
-    }
-
-    pub(super) fn see(&mut self, name: &ClusterName, seen: &wavegate_model::Seen) {
-        let cluster = self.cluster_mut(name);
-        cluster.shown = cluster.baseline.is_none().then(|| seen.clone());
-        let overtaken = |late: &Late| seen.last_nodes.is_some_and(|last| last >= late.stamp);
-        if cluster.late.as_ref().is_some_and(overtaken) {
-            cluster.late = None;
-        }
-        let release = self.spec.release.digest.clone();
-        let cluster = self.cluster_mut(name);
-        let mut book = Seen {
-            at: seen.at,
-            desired: seen.desired,
-            all_ready: seen.nodes.values().map(|counts| counts.ready).sum(),
-            ..Seen::default()
-        };
-        for (digest, counts) in &seen.nodes {
-            if *digest == release {
-                book.new = *counts;
-            } else if cluster.baseline.as_ref().is_none_or(|b| b == digest) {
-                // Before a baseline is known, it is what runs: the fact follows, if it is one.
-                book.old = *counts;
-            }
-        }
-        for (digest, share) in seen.traffic.iter().flatten() {
-            if *digest == release {
-                book.new_share += share.0;
-            } else {
-                book.other_share += share.0;
-            }
-        }
-        cluster.seen = Some(book);
-    }
-
-    /// A split that was refused and took effect all the same is what the next command begins from.
-    pub(super) fn note_earlier_split(&mut self, name: &SiteName) {
-        let site = self.site(name);
-        let release = &self.spec.release.digest;
-        let shows = |split: &Split, cluster: &ClusterName| {
-            let shares = split.shares().iter().filter(|s| s.cluster == *cluster);
-            let (new, other): (Vec<_>, Vec<_>) = shares.partition(|s| s.release == *release);
-            let sum = |shares: Vec<&wavegate_model::Share>| shares.iter().map(|s| s.share.0).sum();
-            let seen = self.cluster(cluster).seen.as_ref();
-            let sums: (u32, u32) = (sum(new), sum(other));
-            seen.is_some_and(|seen| (seen.new_share, seen.other_share) == sums)
-        };
-        let mut intended = site.intended.iter();
-        let seen = intended.find(|split| site.clusters.iter().all(|c| shows(split, c)));
-        if let Some(seen) = seen.cloned() {
-            self.site_mut(name).split = seen;
-        }
-    }
-
     pub(super) fn place(&mut self, name: &SiteName, place: Place) {
         let site = self.site_mut(name);
         let before = core::mem::replace(&mut site.place, place);
@@ -446,195 +286,6 @@ impl Book {
         }
     }
 
-    pub(super) fn soak_anew(&mut self, name: &SiteName, at: Timestamp) {
-        let since = self.active_in(self.site(name).wave, at);
-        let site = self.site_mut(name);
-        site.covered.clear();
-        site.soak_since = since;
-        site.soaked = false;
-    }
-
-    pub(super) fn evidence_of(&self, key: &GateKey) -> u64 {
-        match key.phase {
-            Phase::BeforeSite | Phase::BeforeWave => 0,
-            _ => self.changes_of(&key.subject),
-        }
-    }
-
-    /// How often a subject has changed, or has gone and come back.
-    pub(super) fn changes_of(&self, subject: &Subject) -> u64 {
-        match subject {
-            Subject::Site(site) => self.site(site).evidence,
-            Subject::Wave(wave) => self.waves[self.wave_index(wave)].evidence,
-        }
-    }
-
-    /// The policy's part of a gate.
-    pub(super) fn gate(&self, name: &GateName) -> Option<&GateUse> {
-        self.spec
-            .policy
-            .gates
-            .iter()
-            .find(|gate| gate.name == *name)
-    }
-
-    /// Whether a gate is asked in a wave.
-    pub(super) fn asks(&self, wave: usize, gate: &GateName) -> bool {
-        let own = self.spec.plan.waves[wave].gates.as_ref();
-        own.is_none_or(|own| own.iter().any(|name| name == gate))
-    }
-
-    /// The gates that decide in a phase of a wave.
-    fn deciding(&self, wave: usize, phase: Phase) -> impl Iterator<Item = &GateUse> {
-        let gates = self.spec.policy.gates.iter();
-        gates.filter(move |gate| {
-            gate.phases.contains(&phase) && !gate.trial && self.asks(wave, &gate.name)
-        })
-    }
-
-    fn wave_of(&self, subject: &Subject) -> usize {
-        match subject {
-            Subject::Site(site) => self.site(site).wave,
-            Subject::Wave(wave) => self.wave_index(wave),
-        }
-    }
-
-    /// A verdict about what is there now.
-    pub(super) fn judged(
-        &mut self,
-        key: &GateKey,
-        verdict: Verdict,
-        evidence: u64,
-        asked: Timestamp,
-        at: Timestamp,
-    ) {
-        let limit = self.gate(&key.gate).and_then(|gate| gate.fresh_for);
-        let before = self.said(key).filter(|said| {
-            let gone = limit.is_some_and(|limit| at.since(said.at) > limit);
-            said.verdict == Verdict::Pass && said.evidence == evidence && !gone
-        });
-        let before = before.map_or(0, |said| said.passes);
-        let said = Said {
-            verdict,
-            evidence,
-            at: asked,
-            passes: if verdict == Verdict::Pass {
-                before.saturating_add(1)
-            } else {
-                0
-            },
-        };
-        self.verdict(key, Some(said));
-    }
-
-    fn said(&self, key: &GateKey) -> Option<&Said> {
-        let verdicts = match &key.subject {
-            Subject::Site(site) => &self.site(site).verdicts,
-            Subject::Wave(wave) => &self.waves[self.wave_index(wave)].verdicts,
-        };
-        let mut verdicts = verdicts.iter();
-        let found = verdicts.find(|(phase, gate, _)| *phase == key.phase && *gate == key.gate);
-        found.map(|(_, _, said)| said)
-    }
-
-    /// Writes down what a gate said last; none forgets it.
-    pub(super) fn verdict(&mut self, key: &GateKey, said: Option<Said>) {
-        let verdicts = match &key.subject {
-            Subject::Site(site) => &mut self.site_mut(site).verdicts,
-            Subject::Wave(wave) => {
-                let index = self.wave_index(wave);
-                &mut self.waves[index].verdicts
-            }
-        };
-        verdicts.retain(|(phase, gate, _)| *phase != key.phase || *gate != key.gate);
-        verdicts.extend(said.map(|said| (key.phase, key.gate.clone(), said)));
-    }
-
-    /// Whether a gate has passed, for what is there now and lately, so many times in a row.
-    pub(super) fn passed(&self, key: &GateKey, at: Timestamp, times: u32) -> bool {
-        let now = self.evidence_of(key);
-        let limit = self.gate(&key.gate).and_then(|gate| gate.fresh_for);
-        self.said(key).is_some_and(|said| {
-            let fresh = limit.is_none_or(|limit| at.since(said.at) <= limit);
-            said.verdict == Verdict::Pass && said.evidence == now && fresh && said.passes >= times
-        })
-    }
-
-    /// All gates that decide in a phase have passed for what is there now.
-    pub(super) fn all_passed(
-        &self,
-        what: &'static str,
-        subject: &Subject,
-        phase: Phase,
-        at: Timestamp,
-    ) -> Result<(), Violation> {
-        for gate in self.deciding(self.wave_of(subject), phase) {
-            self.has_passed(what, subject, phase, &gate.name, at)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn has_passed(
-        &self,
-        what: &'static str,
-        subject: &Subject,
-        phase: Phase,
-        gate: &GateName,
-        at: Timestamp,
-    ) -> Result<(), Violation> {
-        let key = GateKey {
-            subject: subject.clone(),
-            phase,
-            gate: gate.clone(),
-        };
-        let times = self.gate(gate).map_or(1, |gate| gate.passes);
-        if self.passed(&key, at, times) {
-            return Ok(());
-        }
-        Err(Violation::NotPassed {
-            what,
-            gate: gate.clone(),
-            phase,
-        })
-    }
-
-    /// What covered a soak is still passing when the soak is used.
-    pub(super) fn vouched(&self, name: &SiteName, at: Timestamp) -> Result<(), Violation> {
-        let phase = self.covering_phase(self.site(name).wave);
-        for gate in self.deciding(self.site(name).wave, phase) {
-            let key = GateKey {
-                subject: Subject::Site(name.clone()),
-                phase,
-                gate: gate.name.clone(),
-            };
-            if !self.passed(&key, at, 1) {
-                return Err(Violation::NotPassed {
-                    what: "a soak counts",
-                    gate: gate.name.clone(),
-                    phase,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// The phase of the gates that cover a soak.
-    fn covering_phase(&self, wave: usize) -> Phase {
-        if self.deciding(wave, Phase::Soak).next().is_some() {
-            Phase::Soak
-        } else {
-            Phase::Continuous
-        }
-    }
-
-    /// Whether every gate that covers the soak of a site has said pass last, since it began.
-    pub(super) fn soak_gates_passed(&self, name: &SiteName) -> bool {
-        let wave = self.site(name).wave;
-        let covered = &self.site(name).covered;
-        let passed = |gate: &GateUse| covered.get(&gate.name).is_some_and(|c| c.last.is_some());
-        self.deciding(wave, self.covering_phase(wave)).all(passed)
-    }
-
     /// Waves that come before one, directly or not.
     pub(super) fn earlier(&self, index: usize) -> BTreeSet<usize> {
         let waves = &self.spec.plan.waves;
@@ -646,57 +297,6 @@ impl Book {
             }
         }
         all
-    }
-
-    /// Healthy time of a site: what its soak gates covered, else its continuous ones, else time.
-    pub(super) fn covered(&self, name: &SiteName, at: Timestamp) -> DurationMs {
-        let site = self.site(name);
-        let phase = self.covering_phase(site.wave);
-        let times = self.deciding(site.wave, phase).map(|g| {
-            let covered = site.covered.get(&g.name);
-            covered.map_or(DurationMs::ZERO, |c| c.time)
-        });
-        let bare = self.active_in(site.wave, at).minus(site.soak_since);
-        times.min().unwrap_or(bare)
-    }
-
-    /// Adds an answer to a site's healthy time.
-    pub(super) fn cover(&mut self, key: &GateKey, verdict: Option<Verdict>, at: Timestamp) {
-        let Subject::Site(name) = &key.subject else {
-            return;
-        };
-        if self.gate(&key.gate).is_none_or(|gate| gate.trial) {
-            return;
-        }
-        let counts = match key.phase {
-            Phase::Soak | Phase::Continuous => {
-                key.phase == self.covering_phase(self.site(name).wave)
-            }
-            _ => return,
-        };
-        if verdict == Some(Verdict::Fail) {
-            self.soak_anew(name, at);
-            return;
-        }
-        if !counts {
-            return;
-        }
-        let interval = self.gate(&key.gate);
-        let interval = interval.map_or(DurationMs::ZERO, |g| g.interval);
-        let now = self.active_in(self.site(name).wave, at);
-        let site = self.site_mut(name);
-        let covered = site.covered.entry(key.gate.clone()).or_default();
-        if verdict != Some(Verdict::Pass) {
-            covered.last = None;
-            return;
-        }
-        if let Some(last) = covered.last {
-            let gap = now.minus(last);
-            if gap.0 <= interval.0 * 2 + 5000 {
-                covered.time = covered.time.plus(gap);
-            }
-        }
-        covered.last = Some(now);
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the auditor checks of commands: limits in nodes, and traffic.
 
 use super::Violation;
-use super::book::{Book, Cluster, Late, Place, Seen, part};
+use super::book::{Book, Cluster, Late, Place, part};
+use super::seen::Seen;
+use super::starts::{in_a_window, within_budget};
 use crate::command::{Change, Effect, NodesChange};
 use crate::input::CommandResult;
 use alloc::vec::Vec;
@@ -149,23 +151,6 @@ pub(super) fn check(book: &Book, at: Timestamp, effect: &Effect) -> Result<(), V
     }
 }
 
-/// Looks at the windows themselves, and not at what was said of them.
-pub(super) fn in_a_window(
-    book: &Book,
-    wave: usize,
-    at: Timestamp,
-    what: &'static str,
-) -> Result<(), Violation> {
-    let name = &book.spec.plan.waves[wave].name;
-    let own = book.spec.wave_windows.get(name).into_iter();
-    let mut closed = own.chain([&book.spec.windows]).flat_map(|w| &w.closed);
-    if closed.any(|closed| closed.from <= at && closed.to.is_none_or(|to| at < to)) {
-        let state = "outside of its windows";
-        return Err(Violation::Blocked { what, state });
-    }
-    Ok(())
-}
-
 fn may_advance(book: &Book, effect: &Effect) -> Result<(), Violation> {
     let state = if book.stopping.is_some() {
         "stopping"
@@ -178,7 +163,7 @@ fn may_advance(book: &Book, effect: &Effect) -> Result<(), Violation> {
         return if may_stay {
             Ok(())
         } else {
-            super::within_budget(book, "a new batch", &effect.site)
+            within_budget(book, "a new batch", &effect.site)
         };
     };
     Err(Violation::Blocked {

@@ -2,6 +2,7 @@
 
 use super::Violation;
 use super::book::{Book, Cluster, Place, Site, fresh};
+use super::starts::within_budget;
 use crate::fact::{MemberChange, MemberOutcome};
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
@@ -263,7 +264,7 @@ pub(super) fn reopened(book: &Book, name: &SiteName) -> Result<(), Violation> {
         })
     };
     if soaks && site.clusters.iter().any(misses) {
-        return super::within_budget(book, "another decision", name);
+        return within_budget(book, "another decision", name);
     }
     Err(Violation::Reopened { site: name.clone() })
 }

@@ -1,7 +1,8 @@
 //! Swapped plugins: an answer counts only if it comes from the component that has the part now.
 
 use super::Violation;
-use super::book::{Book, Said};
+use super::book::Book;
+use super::verdicts::Said;
 use crate::fact::Fact;
 use crate::swap::{Component, Memory, Part, StateTag};
 use alloc::boxed::Box;

@@ -1,7 +1,9 @@
 //! What operators decided: written into the book, and checked, by code of its own.
 
-use super::book::{Book, Place, Said, Wait};
-use super::{Violation, reversible, rolled_back};
+use super::Violation;
+use super::back::{reversible, rolled_back};
+use super::book::{Book, Place, Wait};
+use super::verdicts::Said;
 use crate::state::GateKey;
 use wavegate_model::plugin::{Phase, Subject, Verdict};
 use wavegate_model::{SiteName, Timestamp};
