@@ -6,13 +6,17 @@
 
 use crate::record::blob;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::task::JoinSet;
 use wavegate_model::evidence::EvidenceScope;
 use wavegate_model::limits::EVIDENCE_ROUNDS_MAX;
 use wavegate_model::plugin::Evaluation;
 use wavegate_model::unavailable::BadAnswer;
 use wavegate_model::{Digest, Evidence, Query, SlotName, SourceName, Timestamp, Unavailable};
+use wavegate_ports::BoxFuture;
 use wavegate_ports::journal::Blob;
 use wavegate_ports::plugins::{Answer, CallEnd, CallReport, PluginCall, Plugins, Question};
 use wavegate_ports::sources::Sources;
@@ -146,11 +150,30 @@ async fn fetch(asking: &Asking, query: &Query) -> Result<Evidence, Unavailable> 
         .slots
         .get(slot)
         .ok_or_else(|| Unavailable::NotGranted { slot: slot.clone() })?;
-    let fetched = asking.sources.fetch(source, query, &asking.scope).await;
-    fetched.map_err(|error| Unavailable::Source {
+    let fetching = asking.sources.fetch(source, query, &asking.scope);
+    let message = match unless_it_panics(fetching).await {
+        Some(Ok(evidence)) => return Ok(evidence),
+        Some(Err(error)) => error.to_string(),
+        None => "the host panicked in this query, a defect of it; what it printed then says where"
+            .to_owned(),
+    };
+    Err(Unavailable::Source {
         slot: slot.clone(),
-        message: error.to_string(),
+        message,
     })
+}
+
+/// None if it panics: a source with a defect is one that has no answer, and its gate is told so
+/// instead of waiting for ever.
+async fn unless_it_panics<T>(mut doing: BoxFuture<'_, T>) -> Option<T> {
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| doing.as_mut().poll(context)));
+        match polled {
+            Ok(polled) => polled.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -164,7 +187,6 @@ mod tests {
     use wavegate_model::limits::CallLimits;
     use wavegate_model::plugin::{PluginKind, PluginState, Problem, Verdict};
     use wavegate_model::policy::PluginRef;
-    use wavegate_ports::BoxFuture;
     use wavegate_ports::plugins::{LoadedPlugin, PluginRejected};
     use wavegate_ports::sources::SourceError;
 
@@ -245,10 +267,11 @@ mod tests {
         }
     }
 
-    /// Answers later questions sooner, and has no answer to some.
+    /// Answers later questions sooner, has no answer to some, and a defect that others show.
     #[derive(Default)]
     struct Source {
         silent: Vec<&'static str>,
+        panics: Vec<&'static str>,
         open: AtomicUsize,
         most: AtomicUsize,
     }
@@ -288,6 +311,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
                 self.open.fetch_sub(1, Ordering::SeqCst);
+                assert!(!self.panics.contains(&query.as_str()), "a defect");
                 if self.silent.contains(&query.as_str()) {
                     let detail = format!("nothing to say to {query}");
                     return Err(SourceError::Unavailable {
@@ -382,6 +406,20 @@ mod tests {
         let why = result.unwrap_err().to_string();
         assert!(why.contains("`metrics`") && why.contains("`s`"), "{why}");
         assert!(why.ends_with("nothing to say to 0/9"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_panics_has_no_answer() {
+        for asked in [1, 3] {
+            let source = Arc::new(Source {
+                panics: vec!["0/0"],
+                ..Source::default()
+            });
+            let (_, result, _) = ask(&gate(&[asked]), &source).await;
+            let why = result.unwrap_err();
+            assert!(!why.is_of_the_plugin(), "{why}");
+            assert!(why.to_string().contains("the host panicked"), "{why}");
+        }
     }
 
     #[tokio::test]

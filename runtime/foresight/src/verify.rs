@@ -128,6 +128,11 @@ pub enum Differs {
         /// Which question.
         consultation: ConsultationId,
     },
+    /// The engine took an answer that nobody is recorded to have given.
+    Unheard {
+        /// Which question.
+        consultation: ConsultationId,
+    },
     /// A component is not to be had, so that its answers cannot be checked.
     NoComponent {
         /// Which one.
@@ -422,12 +427,12 @@ impl Run<'_> {
             | Input::Observation(_)
             | Input::Elapsed => return,
         };
-        // One that nobody answered is a host's word, as when it stopped.
-        let recorded = self.answered.remove(&consultation);
-        if recorded.is_some_and(|recorded| recorded != said) {
-            let what = Differs::Taken { consultation };
-            note(&mut self.found, Difference { seq, at, what });
-        }
+        let what = match self.answered.remove(&consultation) {
+            None => Differs::Unheard { consultation },
+            Some(recorded) if recorded != said => Differs::Taken { consultation },
+            Some(_) => return,
+        };
+        note(&mut self.found, Difference { seq, at, what });
     }
 
     async fn consultation(
@@ -440,10 +445,12 @@ impl Run<'_> {
         let consultation = told.consultation;
         let Some(asked) = self.asked.remove(&consultation) else {
             let what = Differs::NotAsked { consultation };
+            self.answered.insert(consultation, recorded.said);
             note(&mut self.found, Difference { seq, at, what });
             return;
         };
         if let Some(what) = self.other_question(told, &recorded, &asked) {
+            self.answered.insert(consultation, recorded.said);
             let what = Differs::Question {
                 consultation,
                 who: told.who.clone(),
@@ -505,6 +512,7 @@ impl Run<'_> {
             return None;
         }
         if let Err(differs) = self.load(told).await {
+            self.answered.insert(consultation, recorded.said.clone());
             return differs;
         }
         let other = Other {

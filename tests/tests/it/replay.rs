@@ -36,8 +36,8 @@ fn only(done: &Done) -> Value {
     lines[0].clone()
 }
 
-/// What is done to each record on its way into another journal.
-fn rewritten(fleet: &Fleet, change: impl Fn(&mut StoredRecord)) -> usize {
+/// Writes the journal anew. Of each record: whether it is kept, after it has been changed.
+fn rewritten(fleet: &Fleet, mut keep: impl FnMut(&mut StoredRecord) -> bool) -> usize {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     let file = fleet.state().join("journal.db");
     runtime.block_on(async {
@@ -57,11 +57,12 @@ fn rewritten(fleet: &Fleet, change: impl Fn(&mut StoredRecord)) -> usize {
             let _ = std::fs::remove_file(fleet.state().join(format!("journal.db{end}")));
         }
         let mut changed = 0;
-        for record in &mut records {
+        records.retain_mut(|record| {
             let before = record.record.body.clone();
-            change(record);
-            changed += usize::from(record.record.body != before);
-        }
+            let kept = keep(record);
+            changed += usize::from(!kept || record.record.body != before);
+            kept
+        });
         let new = SqliteJournal::open(&file).expect("a journal can be made");
         let writer = new.open(&rollout).await.unwrap();
         let batch = Batch {
@@ -89,13 +90,14 @@ fn digests(record: &NewRecord) -> Vec<wavegate_model::Digest> {
 
 /// Puts another text in the place of the first one of a kind of record.
 fn replace_once(fleet: &Fleet, kind: &str, has: &str, from: &str, to: &str) -> usize {
-    let done = std::cell::Cell::new(false);
+    let mut done = false;
     rewritten(fleet, |stored| {
         let text = String::from_utf8(stored.record.body.clone()).expect("bodies are text");
         let fits = stored.record.kind == kind && text.contains(has) && text.contains(from);
-        if fits && !done.replace(true) {
+        if fits && !std::mem::replace(&mut done, true) {
             stored.record.body = text.replace(from, to).into_bytes();
         }
+        true
     })
 }
 
@@ -135,6 +137,23 @@ fn an_answer_that_nobody_gave_is_found_out() {
         texts.contains("is not the one that was recorded"),
         "{texts}"
     );
+    std::fs::remove_file(fleet.state().join("journal.db")).expect("the journal is there");
+}
+
+#[test]
+fn an_answer_of_which_there_is_no_record_is_found_out() {
+    let fleet = recorded();
+    let mut dropped = false;
+    let changed = rewritten(&fleet, |stored| {
+        let drop = stored.record.kind == "consultation" && !std::mem::replace(&mut dropped, true);
+        !drop
+    });
+    assert_eq!(changed, 1);
+    let told = only(&verify(&fleet).expect(12));
+    let differences = told["differences"].as_array().expect("a list");
+    assert_eq!(differences.len(), 1, "{told}");
+    let text = differences[0]["text"].to_string();
+    assert!(text.contains("none is recorded"), "{text}");
     std::fs::remove_file(fleet.state().join("journal.db")).expect("the journal is there");
 }
 

@@ -198,7 +198,8 @@ fn json(difference: &Difference) -> JsonDifference {
         | Differs::Question { consultation, .. }
         | Differs::Answer { consultation, .. }
         | Differs::Fuel { consultation, .. }
-        | Differs::Taken { consultation } => Some(consultation.to_string()),
+        | Differs::Taken { consultation }
+        | Differs::Unheard { consultation } => Some(consultation.to_string()),
     };
     JsonDifference {
         record: difference.seq,
@@ -249,6 +250,9 @@ fn text(what: &Differs) -> String {
         ),
         Differs::Taken { consultation } => format!(
             "the answer that was taken for consultation {consultation} is not the one that was recorded"
+        ),
+        Differs::Unheard { consultation } => format!(
+            "an answer was taken for consultation {consultation}, and none is recorded"
         ),
         Differs::NoComponent {
             component,
