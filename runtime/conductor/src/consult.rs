@@ -23,7 +23,7 @@ pub(crate) struct Asked {
     pub(crate) generation: Generation,
 }
 
-/// Asks the strategy in a task of its own.
+/// Asks the strategy.
 pub(crate) fn strategy(
     ports: &Ports,
     spec: &Spec,
@@ -31,7 +31,7 @@ pub(crate) fn strategy(
     view: SiteView,
     state: PluginState,
     inputs: &mpsc::Sender<Arrival>,
-) {
+) -> impl Future<Output = ()> + Send + use<> {
     let call = PluginCall {
         rollout: spec.rollout.clone(),
         digest: spec.pins.strategy.clone(),
@@ -41,7 +41,7 @@ pub(crate) fn strategy(
     };
     let (ports, inputs) = (ports.clone(), inputs.clone());
     let since = Instant::now();
-    tokio::spawn(async move {
+    async move {
         let mut blobs = Vec::new();
         let report = ports.plugins.call(call.clone()).await;
         let result = match report.end.clone() {
@@ -75,10 +75,10 @@ pub(crate) fn strategy(
                 blobs,
             })
             .await;
-    });
+    }
 }
 
-/// Asks a gate in a task of its own, with as many rounds of evidence as it needs.
+/// Asks a gate, with as many rounds of evidence as it needs.
 pub(crate) fn gate(
     ports: &Ports,
     spec: &Spec,
@@ -87,7 +87,7 @@ pub(crate) fn gate(
     call: GateCall,
     state: PluginState,
     inputs: &mpsc::Sender<Arrival>,
-) {
+) -> impl Future<Output = ()> + Send + use<> {
     let policy = spec
         .policy
         .gates
@@ -115,7 +115,7 @@ pub(crate) fn gate(
     };
     let (ports, inputs, who) = (ports.clone(), inputs.clone(), format!("gate {gate}"));
     let since = Instant::now();
-    tokio::spawn(async move {
+    async move {
         let mut blobs = Vec::new();
         let asking = Asking {
             plugins: Arc::clone(&ports.plugins),
@@ -147,7 +147,7 @@ pub(crate) fn gate(
                 blobs,
             })
             .await;
-    });
+    }
 }
 
 /// What the questions of an evaluation are about.

@@ -23,11 +23,7 @@ pub(crate) fn release(
     let releases = releases(state, &effect);
     tokio::spawn(async move {
         let (command, generation) = (effect.id, effect.generation);
-        let carried = tokio::spawn(async move { carry_out(&effect, releases, &fleet).await });
-        // A driver that panics has failed like one that says so, and may have done something.
-        let result = carried.await.unwrap_or_else(|panicked| {
-            CommandResult::Failed(format!("the driver did not come to an end: {panicked}"))
-        });
+        let result = carry_out(&effect, releases, &fleet).await;
         let answer = Answer::Command {
             command,
             generation,

@@ -4,19 +4,16 @@
 //! its call; the answers are fetched and recorded here, and the gate runs again from the start
 //! with all answers so far.
 
+use crate::guarded::{PANICKED, unless_it_panics};
 use crate::record::blob;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 use tokio::task::JoinSet;
 use wavegate_model::evidence::EvidenceScope;
 use wavegate_model::limits::EVIDENCE_ROUNDS_MAX;
 use wavegate_model::plugin::Evaluation;
 use wavegate_model::unavailable::BadAnswer;
 use wavegate_model::{Digest, Evidence, Query, SlotName, SourceName, Timestamp, Unavailable};
-use wavegate_ports::BoxFuture;
 use wavegate_ports::journal::Blob;
 use wavegate_ports::plugins::{Answer, CallEnd, CallReport, PluginCall, Plugins, Question};
 use wavegate_ports::sources::Sources;
@@ -150,30 +147,17 @@ async fn fetch(asking: &Asking, query: &Query) -> Result<Evidence, Unavailable> 
         .slots
         .get(slot)
         .ok_or_else(|| Unavailable::NotGranted { slot: slot.clone() })?;
-    let fetching = asking.sources.fetch(source, query, &asking.scope);
+    let fetching = async { asking.sources.fetch(source, query, &asking.scope).await };
+    // A source with a defect is one without an answer: its gate would wait for ever.
     let message = match unless_it_panics(fetching).await {
         Some(Ok(evidence)) => return Ok(evidence),
         Some(Err(error)) => error.to_string(),
-        None => "the host panicked in this query, a defect of it; what it printed then says where"
-            .to_owned(),
+        None => PANICKED.to_owned(),
     };
     Err(Unavailable::Source {
         slot: slot.clone(),
         message,
     })
-}
-
-/// None if it panics: a source with a defect is one that has no answer, and its gate is told so
-/// instead of waiting for ever.
-async fn unless_it_panics<T>(mut doing: BoxFuture<'_, T>) -> Option<T> {
-    poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| doing.as_mut().poll(context)));
-        match polled {
-            Ok(polled) => polled.map(Some),
-            Err(_) => Poll::Ready(None),
-        }
-    })
-    .await
 }
 
 #[cfg(test)]
@@ -187,6 +171,7 @@ mod tests {
     use wavegate_model::limits::CallLimits;
     use wavegate_model::plugin::{PluginKind, PluginState, Problem, Verdict};
     use wavegate_model::policy::PluginRef;
+    use wavegate_ports::BoxFuture;
     use wavegate_ports::plugins::{LoadedPlugin, PluginRejected};
     use wavegate_ports::sources::SourceError;
 

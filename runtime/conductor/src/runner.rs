@@ -1,5 +1,6 @@
 //! The loop of one rollout.
 
+use crate::guarded::{Guarded, PANICKED, unless_it_panics};
 use crate::record::{STEP, StepRecord, read_story, record};
 use crate::watch::{Attention, Refused};
 use crate::watchers::Watchers;
@@ -8,12 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch as signal};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, Interval};
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::explain;
 use wavegate_engine::input::Request;
 use wavegate_engine::state::SitePhase;
+use wavegate_engine::swap::Swap;
 use wavegate_engine::{Command, End, Engine, Fact, Input, Spec, State, Step, Verb};
 use wavegate_model::{ClusterName, Epoch, Generation, RolloutId, SiteName, Timestamp};
 use wavegate_ports::Durable;
@@ -135,7 +137,7 @@ fn held<T>(lock: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Runs a rollout until it ends, holds (if asked to end then), or `stop` becomes true.
 pub async fn run(
-    ports: Ports,
+    mut ports: Ports,
     begin: Begin,
     actor: String,
     options: Options,
@@ -143,6 +145,9 @@ pub async fn run(
     mut stop: signal::Receiver<bool>,
 ) -> Result<Outcome, RunError> {
     let begins = matches!(begin, Begin::Start(_));
+    for driver in ports.drivers.values_mut() {
+        *driver = Arc::new(Guarded(Arc::clone(driver)));
+    }
     let (mut turns, first) = Turns::open(&ports, begin, actor, options.clone(), events).await?;
     turns.take(first).await?;
     if let Some(end) = turns.engine.state().end() {
@@ -187,7 +192,7 @@ async fn at_work(
     watchers.begin(turns).await;
     // A rollout that goes on has sites in flight, whose beginning no fact will tell again.
     turns.attend_all();
-    turns.release_all(&inputs);
+    turns.release_all(&inputs, watchers.tasks());
     let outcome = loop {
         let due = turns.due_in();
         let arrivals = tokio::select! {
@@ -202,14 +207,14 @@ async fn at_work(
                 turns.fleet.disown(&turns.engine.state().spec).await;
                 return Err(RunError::Owned { rollout: turns.rollout.clone(), cluster, source: error });
             }
-            never = watchers.panic() => match never {},
+            never = watchers.until_one_panics() => match never {},
             Some(first) = arriving.recv() => drain(first, &mut arriving),
             _ = inbox.tick() => turns.inbox().await?,
             () = tokio::time::sleep(due) => vec![Arrival::input(Input::Elapsed)],
         };
         turns.take(arrivals).await?;
         watchers.follow_plan(turns).await;
-        turns.release_all(&inputs);
+        turns.release_all(&inputs, watchers.tasks());
         if let Some(end) = turns.engine.state().end() {
             break Outcome::Ended(end);
         }
@@ -314,6 +319,10 @@ impl Turns {
             rollout: rollout.clone(),
             source,
         };
+        if matches!(begin, Begin::Start(_)) {
+            // To open it would depose the host that is at it.
+            unwritten(ports, &rollout).await?;
+        }
         let writer = ports.journal.open(&rollout).await.map_err(failed)?;
         let request = |verb, reason: &str| {
             let reason = reason.to_owned();
@@ -332,10 +341,7 @@ impl Turns {
         let (engine, auditor, begun, inbox_seen) = match begin {
             Begin::Start(spec) => {
                 // Nobody else can write any more, so what is not there now does not come.
-                let records = ports.journal.read(&rollout, 0).await.map_err(failed)?;
-                if !records.is_empty() {
-                    return Err(RunError::Begun { rollout });
-                }
+                unwritten(ports, &rollout).await?;
                 let now = ports.clock.now();
                 let (engine, step) = Engine::start(now, (*spec).clone());
                 (engine, Auditor::new(&spec), Some((now, step, spec)), 0)
@@ -511,13 +517,20 @@ impl Turns {
         }
     }
 
-    fn release_all(&mut self, inputs: &mpsc::Sender<Arrival>) {
+    /// Lets go what is recorded. Plugins are asked in tasks of the run, which end with it; what
+    /// was sent to a cluster goes on.
+    fn release_all(&mut self, inputs: &mpsc::Sender<Arrival>, tasks: &mut JoinSet<()>) {
         for command in std::mem::take(&mut self.ready) {
-            self.release(command, inputs);
+            self.release(command, inputs, tasks);
         }
     }
 
-    fn release(&self, command: Durable<Command>, inputs: &mpsc::Sender<Arrival>) {
+    fn release(
+        &self,
+        command: Durable<Command>,
+        inputs: &mpsc::Sender<Arrival>,
+        tasks: &mut JoinSet<()>,
+    ) {
         let state: &State = self.engine.state();
         if let Command::Effect(_) = *command {
             let effect = command.map(|command| match command {
@@ -539,7 +552,8 @@ impl Turns {
                     consultation,
                     generation,
                 };
-                consult::strategy(&self.ports, &state.spec, asked, view, plugin, inputs);
+                let (ports, spec) = (&self.ports, &state.spec);
+                tasks.spawn(consult::strategy(ports, spec, asked, view, plugin, inputs));
             }
             Command::AskGate {
                 consultation,
@@ -552,7 +566,10 @@ impl Turns {
                     consultation,
                     generation,
                 };
-                consult::gate(&self.ports, &state.spec, asked, &gate, call, plugin, inputs);
+                let (ports, spec) = (&self.ports, &state.spec);
+                tasks.spawn(consult::gate(
+                    ports, spec, asked, &gate, call, plugin, inputs,
+                ));
             }
             Command::Effect(_) => unreachable!("effects were released above"),
         }
@@ -614,9 +631,13 @@ impl Turns {
             let Verb::Swap(swap) = request.verb else {
                 return request;
             };
-            let swap = swap::look_again(&*plugins, &spec, *swap).await;
+            let refused = Swap {
+                obstacle: Some(PANICKED.to_owned()),
+                ..(*swap).clone()
+            };
+            let looked = unless_it_panics(swap::look_again(&*plugins, &spec, *swap)).await;
             Request {
-                verb: Verb::Swap(Box::new(swap)),
+                verb: Verb::Swap(Box::new(looked.unwrap_or(refused))),
                 ..request
             }
         })
@@ -636,6 +657,17 @@ impl Turns {
                 .await?;
         }
         Ok(())
+    }
+}
+
+/// Refuses a rollout that has begun.
+async fn unwritten(ports: &Ports, rollout: &RolloutId) -> Result<(), RunError> {
+    let rollout = rollout.clone();
+    match ports.journal.read(&rollout, 0).await {
+        Err(JournalError::Unknown { .. }) => Ok(()),
+        Ok(records) if records.is_empty() => Ok(()),
+        Ok(_) => Err(RunError::Begun { rollout }),
+        Err(source) => Err(RunError::Journal { rollout, source }),
     }
 }
 

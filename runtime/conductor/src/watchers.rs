@@ -103,9 +103,14 @@ impl Watchers {
         }
     }
 
-    /// Never ready. A watcher that panics takes the run with it: nobody would look at its cluster
-    /// any more, and nobody would be told.
-    pub(crate) async fn panic(&mut self) -> Infallible {
+    /// The tasks that bring what the run waits for.
+    pub(crate) fn tasks(&mut self) -> &mut JoinSet<()> {
+        &mut self.tasks
+    }
+
+    /// Never ready. A task that panics takes the run with it: nobody would look at its cluster, or
+    /// answer its question, any more, and nobody would be told.
+    pub(crate) async fn until_one_panics(&mut self) -> Infallible {
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended
                 && error.is_panic()
@@ -125,7 +130,7 @@ impl Watchers {
 /// taken it.
 async fn introduce(turns: &mut Turns) {
     let generation = turns.engine.state().generation();
-    if generation == turns.introduced || Instant::now() < turns.introduce_after {
+    if generation == turns.introduced {
         return;
     }
     let spec = &turns.engine.state().spec;
@@ -137,6 +142,9 @@ async fn introduce(turns: &mut Turns) {
                 tracing::warn!(cluster = %name, %driver, "no such driver here");
             }
         }
+    }
+    if Instant::now() < turns.introduce_after {
+        return;
     }
     // What cannot be attached shows as a cluster that does not answer.
     match attach(&turns.ports, spec).await {

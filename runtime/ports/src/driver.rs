@@ -20,7 +20,7 @@ pub struct Capabilities {
     pub probes: bool,
 }
 
-/// What a rollout tells a driver once, before anything else.
+/// What a rollout tells a driver before anything else, and again when its clusters change.
 #[derive(Clone, Debug)]
 pub struct DriverScope {
     /// Which rollout.
@@ -122,7 +122,9 @@ pub trait Driver: Send + Sync {
         &self,
         scope: DriverScope,
     ) -> BoxFuture<'_, BTreeMap<ClusterName, Result<Inspection, DriverError>>>;
-    /// Tells the driver about a rollout. Called once before all else, also on resume.
+    /// Tells the driver about a rollout. Called before all else, also on resume; again with each
+    /// change of the plan, and again if it failed. What a driver can take of it counts even then,
+    /// so that one cluster does not keep it from the others.
     fn attach(&self, scope: DriverScope) -> BoxFuture<'_, Result<(), DriverError>>;
     /// Makes the rollout the owner of (cluster, service), by compare and set on a record that is
     /// kept with the cluster, and returns the new epoch. Fails with [`DriverError::Owned`] if
