@@ -9,10 +9,10 @@ use wavegate_model::{Digest, Unavailable};
 use wavegate_ports::BoxFuture;
 use wavegate_ports::plugins::{CallReport, LoadedPlugin, PluginCall, PluginRejected, Plugins};
 
-/// Calls end before their future is awaited for the second time: for what calls so often, and has
-/// nothing else to do, that a change of threads would take longer than the call. The thread needs
-/// a stack of [`CALLER_STACK_BYTES`](crate::CALLER_STACK_BYTES) besides its own. Everything else
-/// is as in the host.
+/// The first poll of a call does all of it: for what calls so often, and has nothing else to do,
+/// that a change of threads would take longer than the call. The thread needs a stack of
+/// [`CALLER_STACK_BYTES`](crate::CALLER_STACK_BYTES) besides its own. Nobody queues, and rollouts
+/// have no shares; what a call may take, and how it ends, is as in the host.
 pub struct OnThisThread(pub Arc<PluginHost>);
 
 impl Plugins for OnThisThread {

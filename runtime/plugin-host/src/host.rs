@@ -9,7 +9,7 @@ use crate::stop::Stop;
 use crate::store::{COMPONENT_BYTES_MAX, CompiledCache, ComponentStore, digest_of, read_bounded};
 use crate::text::clean;
 use crate::workbench::Workbench;
-use crate::workers::{NotRun, Pool};
+use crate::workers::{NotRun, Pool, caught};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -249,7 +249,9 @@ impl PluginHost {
     /// The same with all that a journal wants to know of it.
     pub(crate) fn report_here(&self, call: &PluginCall) -> CallReport {
         let input = journal::input(&call.question);
-        let report = self.shared.call(call);
+        // The call owns all that it changes, as on a worker.
+        let reported = caught(|| self.shared.call(call));
+        let report = reported.unwrap_or_else(|why| unavailable(not_run(why)));
         CallReport { input, ..report }
     }
 

@@ -111,14 +111,9 @@ impl Pool {
                 Go::Busy(waited) => (Err(NotRun::Busy { waited }), Ended::Well),
                 Go::Run if reply.is_closed() => return Ended::Well,
                 // The work owns all that it changes, so nothing half-changed is left behind.
-                Go::Run => match catch_unwind(AssertUnwindSafe(work)) {
+                Go::Run => match caught(work) {
                     Ok(value) => (Ok(value), Ended::Well),
-                    Err(panic) => (
-                        Err(NotRun::Panicked {
-                            message: panic_message(&*panic),
-                        }),
-                        Ended::InPanic,
-                    ),
+                    Err(panicked) => (Err(panicked), Ended::InPanic),
                 },
             };
             // The caller may have gone away meanwhile.
@@ -273,6 +268,13 @@ fn work(shared: &Arc<Shared>) {
             return;
         }
     }
+}
+
+/// Does work, and makes a panic of it a reason why it was not done.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, NotRun> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| NotRun::Panicked {
+        message: panic_message(&*panic),
+    })
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
