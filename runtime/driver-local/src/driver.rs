@@ -316,19 +316,27 @@ impl Driver for LocalDriver {
             if let Some(cluster) = scope.clusters.first() {
                 Artifact::of(&scope.release).map_err(|e| bad_document(&cluster.name, &e))?;
             }
+            let attached = Arc::new(attached);
+            // First of all: one front door that does not open is no reason to know none of the
+            // other clusters.
+            self.remember(&scope.rollout, Arc::clone(&attached));
+            let mut result = Ok(());
             for service in attached.services.values() {
                 // A cluster that is away now may come back; it shows when it is observed.
-                if service.folder.check_present().is_ok() {
-                    service.door().await?;
-                    // Nobody should have to go without a way back because of them: gates that
-                    // miss them hold.
-                    if let Err(error) = service.give_metrics().await {
-                        tracing::warn!(%error, "a front door gives no metrics");
-                    }
+                if service.folder.check_present().is_err() {
+                    continue;
                 }
+                let opened = service.door().await.map(|_| ());
+                // Nobody should have to go without a way back because of metrics: gates that
+                // miss them hold.
+                if opened.is_ok()
+                    && let Err(error) = service.give_metrics().await
+                {
+                    tracing::warn!(%error, "a front door gives no metrics");
+                }
+                result = result.and(opened);
             }
-            self.remember(&scope.rollout, Arc::new(attached));
-            Ok(())
+            result
         })
     }
 
