@@ -164,6 +164,7 @@ impl WaitingOn {
         ) || matches!(
             self,
             Self::Drift { .. }
+                | Self::TornSplit { .. }
                 | Self::OtherRelease { .. }
                 | Self::AmbiguousBaseline { .. }
                 | Self::Window { left: None, .. }
@@ -242,7 +243,7 @@ impl fmt::Display for WaitingOn {
             Self::TornSplit { seen } => {
                 write!(
                     f,
-                    "a look at all clusters in which their traffic sums to 100%; now it is {}",
+                    "a person, unless the next look shows traffic that sums to 100%: now it is {}",
                     split_text(seen)
                 )
             }
