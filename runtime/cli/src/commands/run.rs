@@ -188,18 +188,18 @@ pub(crate) async fn run_all(
     drop(events);
     let interrupts = tokio::spawn(interrupted(stop));
     let mut outcomes = Vec::new();
-    let mut failure = None;
+    let mut bugs = Vec::new();
     while let Some(run) = runs.join_next().await {
         match run {
             Ok(run) => outcomes.push(run),
             // The others go on.
-            Err(panicked) => failure = Some(ended_by_a_bug(tasks.get(&panicked.id()), panicked)),
+            Err(panicked) => bugs.push(ended_by_a_bug(tasks.get(&panicked.id()), panicked)),
         }
     }
     interrupts.abort();
     followers.shutdown().await;
     let seen = follower.await?;
-    let mut worst = Exit::Done;
+    let (mut worst, mut failures) = (Exit::Done, Vec::new());
     for (rollout, part, outcome) in outcomes {
         match outcome {
             Ok(outcome) => {
@@ -208,10 +208,14 @@ pub(crate) async fn run_all(
                     worst = worst.max(exit_of(&outcome));
                 }
             }
-            Err(error) => failure = Some(failed(&rollout, error)),
+            Err(error) => failures.push(failed(&rollout, error)),
         }
     }
-    failure.map_or(Ok((worst, seen)), Err)
+    // The last one is told by whoever gets it, and gives the exit code.
+    failures.append(&mut bugs);
+    let last = failures.pop();
+    failures.iter().for_each(Failure::tell);
+    last.map_or(Ok((worst, seen)), Err)
 }
 
 /// A run that panicked. Its rollout stands where its journal ends.
