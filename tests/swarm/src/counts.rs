@@ -24,6 +24,8 @@ const FAULTS: &[&str] = &[
     "disk: full",
     "disk: says that it failed",
     "driver: a command fails",
+    "driver: does not take a plan",
+    "driver: panics",
     "fleet: clusters come or go",
     "host: a second one takes over",
     "host: dies after a record",

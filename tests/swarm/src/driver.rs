@@ -1,10 +1,11 @@
 //! Clusters as a host reaches them: through a network that loses, delays and repeats.
 
 use crate::life::Life;
-use crate::swarm::passes;
+use crate::panics::ON_PURPOSE;
+use crate::swarm::{held, passes};
 use crate::world::{Order, at_once};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use wavegate_model::evidence::ProbeSummary;
@@ -21,7 +22,14 @@ use wavegate_ports::driver::{
 /// After so long a driver gives a command up.
 const TIME_OUT: Duration = Duration::from_secs(5);
 
-pub(crate) struct SwarmDriver(pub(crate) Arc<Life>);
+/// So often in a thousand times a driver does not take a plan that has changed.
+const REFUSED: u32 = 500;
+
+pub(crate) struct SwarmDriver {
+    life: Arc<Life>,
+    /// Clusters of which a rollout has told it. None before.
+    attached: Mutex<Option<BTreeSet<ClusterName>>>,
+}
 
 /// What becomes of a message.
 enum Way {
@@ -39,8 +47,38 @@ enum Way {
 }
 
 impl SwarmDriver {
+    pub(crate) fn new(life: &Arc<Life>) -> Self {
+        Self {
+            life: Arc::clone(life),
+            attached: Mutex::default(),
+        }
+    }
+
+    /// A driver has defects like everything else.
+    #[expect(clippy::panic, reason = "that is what it is there for")]
+    fn may_panic(&self) {
+        let swarm = &self.life.swarm;
+        if swarm.strikes("driver: panics", swarm.scene.chances.driver / 10) {
+            panic!("{ON_PURPOSE}");
+        }
+    }
+
+    /// A driver knows only the clusters that it was told of.
+    fn knows(&self, cluster: &ClusterName) -> Result<(), DriverError> {
+        let attached = held(&self.attached);
+        let known = attached.as_ref().is_some_and(|all| all.contains(cluster));
+        if known {
+            return Ok(());
+        }
+        Err(DriverError::Failed {
+            cluster: cluster.clone(),
+            operation: "find it",
+            detail: "nobody has named it".to_owned(),
+        })
+    }
+
     fn way(&self) -> Way {
-        let swarm = &self.0.swarm;
+        let swarm = &self.life.swarm;
         let chances = swarm.scene.chances;
         if swarm.strikes("driver: a command fails", chances.driver) {
             return Way::Fails;
@@ -59,7 +97,7 @@ impl SwarmDriver {
     }
 
     async fn pause(&self, least: u64, most: u64) {
-        let more = self.0.swarm.below(most - least + 1);
+        let more = self.life.swarm.below(most - least + 1);
         passes(Duration::from_millis(least + more)).await;
     }
 
@@ -70,7 +108,7 @@ impl SwarmDriver {
         order: Order,
         delay: u64,
     ) -> oneshot::Receiver<Result<(), DriverError>> {
-        let (swarm, rollout) = (Arc::clone(&self.0.swarm), rollout.clone());
+        let (swarm, rollout) = (Arc::clone(&self.life.swarm), rollout.clone());
         let (arrived, answer) = oneshot::channel();
         tokio::spawn(async move {
             passes(Duration::from_millis(delay)).await;
@@ -89,11 +127,15 @@ impl SwarmDriver {
     }
 
     async fn command(&self, rollout: &RolloutId, order: Order) -> Result<(), DriverError> {
-        self.0.lives().await;
+        self.life.lives().await;
         let Some(cluster) = order.stamps().into_keys().next() else {
             return Ok(());
         };
-        let swarm = Arc::clone(&self.0.swarm);
+        for cluster in order.stamps().keys() {
+            self.knows(cluster)?;
+        }
+        self.may_panic();
+        let swarm = Arc::clone(&self.life.swarm);
         let delay = 1 + swarm.below(100);
         let way = self.way();
         let result = match way {
@@ -132,7 +174,7 @@ impl SwarmDriver {
                 answer
             }
         };
-        self.0.lives().await;
+        self.life.lives().await;
         result
     }
 }
@@ -147,7 +189,7 @@ fn no_answer(cluster: &ClusterName) -> DriverError {
 impl Driver for SwarmDriver {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            splits_traffic: self.0.swarm.scene.splits,
+            splits_traffic: self.life.swarm.scene.splits,
             surges: true,
             probes: true,
         }
@@ -158,8 +200,8 @@ impl Driver for SwarmDriver {
         scope: DriverScope,
     ) -> BoxFuture<'_, BTreeMap<ClusterName, Result<Inspection, DriverError>>> {
         Box::pin(async move {
-            self.0.lives().await;
-            let world = &self.0.swarm.world;
+            self.life.lives().await;
+            let world = &self.life.swarm.world;
             let one = |name: &ClusterName| {
                 if world.is_cut(name) {
                     return Err(no_answer(name));
@@ -175,9 +217,20 @@ impl Driver for SwarmDriver {
         })
     }
 
-    fn attach(&self, _: DriverScope) -> BoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            self.0.lives().await;
+    fn attach(&self, scope: DriverScope) -> BoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async move {
+            self.life.lives().await;
+            let again = held(&self.attached).is_some();
+            let refused = again
+                && self
+                    .life
+                    .swarm
+                    .strikes("driver: does not take a plan", REFUSED);
+            if let Some(cluster) = scope.clusters.first().filter(|_| refused) {
+                return Err(no_answer(&cluster.name));
+            }
+            let clusters = scope.clusters.into_iter().map(|cluster| cluster.name);
+            *held(&self.attached) = Some(clusters.collect());
             Ok(())
         })
     }
@@ -190,9 +243,11 @@ impl Driver for SwarmDriver {
     ) -> BoxFuture<'_, Result<Epoch, DriverError>> {
         let (rollout, cluster) = (rollout.clone(), cluster.clone());
         Box::pin(async move {
-            self.0.lives().await;
+            self.life.lives().await;
             self.pause(1, 100).await;
-            let swarm = &self.0.swarm;
+            self.knows(&cluster)?;
+            self.may_panic();
+            let swarm = &self.life.swarm;
             if swarm.world.is_cut(&cluster) {
                 return Err(no_answer(&cluster));
             }
@@ -201,7 +256,7 @@ impl Driver for SwarmDriver {
                 "network: the answer to a claim is lost",
                 swarm.scene.chances.network,
             );
-            self.0.lives().await;
+            self.life.lives().await;
             if lost {
                 Err(no_answer(&cluster))
             } else {
@@ -219,8 +274,8 @@ impl Driver for SwarmDriver {
     ) -> BoxFuture<'_, Result<(), DriverError>> {
         let (rollout, cluster) = (rollout.clone(), cluster.clone());
         Box::pin(async move {
-            self.0.lives().await;
-            self.0.swarm.world.disown(&rollout, &cluster);
+            self.life.lives().await;
+            self.life.swarm.world.disown(&rollout, &cluster);
             Ok(())
         })
     }
@@ -232,9 +287,11 @@ impl Driver for SwarmDriver {
     ) -> BoxFuture<'_, Result<ClusterObservation, DriverError>> {
         let (rollout, cluster) = (rollout.clone(), cluster.clone());
         Box::pin(async move {
-            self.0.lives().await;
-            let swarm = &self.0.swarm;
+            self.life.lives().await;
+            let swarm = &self.life.swarm;
             self.pause(1, 50).await;
+            self.knows(&cluster)?;
+            self.may_panic();
             if swarm.world.is_cut(&cluster) {
                 return Err(no_answer(&cluster));
             }
@@ -246,7 +303,7 @@ impl Driver for SwarmDriver {
             }
             let earlier = swarm.world.earlier(&cluster, &seen);
             let stale = swarm.strikes("observation: stale", chances.stale);
-            self.0.lives().await;
+            self.life.lives().await;
             Ok(earlier.filter(|_| stale).unwrap_or(seen))
         })
     }
@@ -288,8 +345,8 @@ impl Driver for SwarmDriver {
     ) -> BoxFuture<'_, Result<ProbeSummary, DriverError>> {
         let (rollout, cluster, release) = (rollout.clone(), cluster.clone(), release.clone());
         Box::pin(async move {
-            self.0.lives().await;
-            let world = &self.0.swarm.world;
+            self.life.lives().await;
+            let world = &self.life.swarm.world;
             if world.is_cut(&cluster) {
                 return Err(no_answer(&cluster));
             }

@@ -84,7 +84,7 @@ impl Rollout {
 
     fn begin(&mut self, swarm: &Arc<Swarm>, plugins: &Arc<PluginHost>, begin: Begin) {
         let life = swarm.born();
-        let driver: Arc<dyn Driver> = Arc::new(SwarmDriver(Arc::clone(&life)));
+        let driver: Arc<dyn Driver> = Arc::new(SwarmDriver::new(&life));
         let ports = Ports {
             journal: Arc::new(SwarmJournal(Arc::clone(&life))),
             plugins: Arc::new(SwarmPlugins {

@@ -21,6 +21,7 @@ mod disk;
 mod driver;
 mod hosts;
 mod life;
+mod panics;
 mod people;
 mod plugins;
 mod scene;
@@ -30,10 +31,9 @@ mod swarm;
 mod world;
 
 use anyhow::Context as _;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use wavegate_plugin_host::{HostOptions, PluginHost};
 
 pub use counts::{Counts, is_known, too_seldom};
@@ -105,25 +105,10 @@ pub fn run(
         .start_paused(true)
         .build()
         .context("failed to start a runtime")?;
-    note_panics();
-    let mut ran = runtime.block_on(story::tell(seed, plugins, folder.path(), trace))?;
-    let panics = PANICS.take();
+    let (told, panics) =
+        panics::noted(|| runtime.block_on(story::tell(seed, plugins, folder.path(), trace)));
+    let mut ran = told?;
     ran.findings
         .extend(panics.into_iter().map(|what| format!("it {what}")));
     Ok(ran)
-}
-
-thread_local! {
-    /// What panicked on this thread, which is where all of a world happens.
-    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// A task of a host that panics is gone, and nobody else has to notice: it is noted here.
-fn note_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| {
-            PANICS.with_borrow_mut(|all| all.push(panic.to_string()));
-        }));
-    });
 }

@@ -103,7 +103,7 @@ pub(crate) struct SwarmSources {
 
 impl SwarmSources {
     pub(crate) fn new(life: &Arc<Life>, rollout: &RolloutId) -> Self {
-        let driver: Arc<dyn Driver> = Arc::new(SwarmDriver(Arc::clone(life)));
+        let driver: Arc<dyn Driver> = Arc::new(SwarmDriver::new(life));
         Self {
             life: Arc::clone(life),
             probe: ProbeSource::new(driver, rollout.clone()),

@@ -25,7 +25,7 @@ pub(crate) struct Swarm {
     lives: Mutex<Vec<Weak<Life>>>,
 }
 
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic is a finding of its own; nobody goes on with what it left.
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -89,12 +89,10 @@ fn the_same_seed_is_the_same_run() {
     let place = Place::new();
     for seed in 1..=6 {
         let (one, other) = (place.run(seed), place.run(seed));
-        let differs = one
-            .trace
-            .iter()
-            .zip(&other.trace)
-            .find(|(one, other)| one != other);
+        let pairs = one.trace.iter().zip(&other.trace);
+        let differs = pairs.into_iter().find(|(one, other)| one != other);
         assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(one.trace.len(), other.trace.len(), "seed {seed}");
         assert_eq!(one.counts, other.counts, "seed {seed}");
         assert_eq!(one.records, other.records, "seed {seed}");
     }
