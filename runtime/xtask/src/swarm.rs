@@ -4,6 +4,7 @@
 //! bug is brought back: as a mutant is, in the copy of the checkout, but built as the program is
 //! shipped, so that nothing large is built twice.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -47,12 +48,14 @@ pub(crate) fn planted(project: &Project, names: &[String]) -> Result<Outcome> {
     }
     bugs.retain(|bug| names.is_empty() || names.contains(&bug.name));
     let tree = Tree::copy(project)?;
+    set_apart(&tree.root)?;
     let mut counts = Counts::default();
     let mut lines = Vec::new();
     for bug in &bugs {
         let started = Instant::now();
-        let (verdict, detail) = match changed(&tree, bug, || find(project, &tree)) {
-            Ok(Some(detail)) => ("found", detail),
+        let (verdict, detail) = match changed(&tree, bug, || find(project, &tree, &bug.says)) {
+            Ok(Some((Reason::Right, detail))) => ("found", detail),
+            Ok(Some((Reason::Wrong, detail))) => ("WRONG REASON", detail),
             Ok(None) => ("NOT FOUND", format!("in {SEEDS} seeds")),
             Err(error) => ("BROKEN", format!("{error:#}")),
         };
@@ -76,25 +79,58 @@ pub(crate) fn planted(project: &Project, names: &[String]) -> Result<Outcome> {
     Ok(Outcome::Tests(counts))
 }
 
-/// Bugs that the swarm has to find: its own, and mutants that are listed.
+/// Bugs that the swarm has to find: its own, and mutants that are listed, with the words by which
+/// the swarm knows them.
 fn all(root: &Path) -> Result<Vec<Mutant>> {
-    let mut bugs = file::read_all(&root.join("tests/mutants"))?;
+    let mutants = file::read_all(&root.join("tests/mutants"))?;
+    let mut mutants: BTreeMap<String, Mutant> = mutants
+        .into_iter()
+        .map(|mutant| (mutant.name.clone(), mutant))
+        .collect();
     let list = root.join("tests/swarm/planted.txt");
     let list = std::fs::read_to_string(list).context("failed to read the list of planted bugs")?;
-    let listed: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
-    if let Some(name) = listed
-        .iter()
-        .find(|name| bugs.iter().all(|bug| bug.name != **name))
-    {
-        bail!("tests/mutants has no {name}");
+    let mut bugs = Vec::new();
+    for line in list.lines().filter(|line| !line.starts_with('#')) {
+        let (name, words) = line
+            .split_once(": ")
+            .with_context(|| format!("`{line}` does not say by which words the bug is known"))?;
+        let mut bug = mutants
+            .remove(name)
+            .with_context(|| format!("tests/mutants has no {name}"))?;
+        bug.says = vec![words.to_owned()];
+        bugs.push(bug);
     }
-    bugs.retain(|bug| listed.contains(&bug.name.as_str()));
     bugs.extend(file::read_all(&root.join("tests/swarm/planted"))?);
     Ok(bugs)
 }
 
+/// Gives the copy a version of its own, so that cargo takes none of its crates for one of the
+/// checkout's: both are built in the same folder.
+fn set_apart(root: &Path) -> Result<()> {
+    let path = root.join("Cargo.toml");
+    let text = std::fs::read_to_string(&path).context("failed to read the workspace")?;
+    let whole: Vec<String> = text
+        .lines()
+        .map(|line| match line.strip_prefix("version = \"") {
+            Some(rest) => format!("version = \"{}", rest.replacen('"', "+planted\"", 1)),
+            None => line.to_owned(),
+        })
+        .collect();
+    let whole = whole.join("\n") + "\n";
+    if whole == text {
+        bail!("the workspace names no version");
+    }
+    std::fs::write(&path, whole).context("failed to set the copy apart")
+}
+
+/// Whether a finding is the one that was expected.
+enum Reason {
+    Right,
+    Wrong,
+}
+
 /// The seed that shows a bug, and what it said. None if no seed does.
-fn find(project: &Project, tree: &Tree) -> Result<Option<String>> {
+fn find(project: &Project, tree: &Tree, says: &[String]) -> Result<Option<(Reason, String)>> {
     let program = build(project, &tree.root)?;
     let output = Command::new(program)
         .args(["--seeds", SEEDS, "--stop"])
@@ -103,8 +139,11 @@ fn find(project: &Project, tree: &Tree) -> Result<Option<String>> {
         .output()
         .context("failed to start the swarm")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let found = text.lines().find(|line| line.starts_with("seed "));
-    let Some(line) = found else {
+    let mut found = text.lines().filter(|line| line.starts_with("seed "));
+    let is_it = |line: &&str| says.iter().any(|word| line.contains(word));
+    let right = found.clone().find(is_it).map(|line| (Reason::Right, line));
+    let any = right.or_else(|| found.next().map(|line| (Reason::Wrong, line)));
+    let Some((reason, line)) = any else {
         if output.status.success() {
             return Ok(None);
         }
@@ -113,7 +152,7 @@ fn find(project: &Project, tree: &Tree) -> Result<Option<String>> {
             String::from_utf8_lossy(&output.stderr)
         );
     };
-    Ok(Some(line.chars().take(160).collect()))
+    Ok(Some((reason, line.chars().take(160).collect())))
 }
 
 /// Builds the program of a checkout in the folder of all builds: dependencies are there already.
@@ -134,4 +173,17 @@ fn build(project: &Project, root: &Path) -> Result<PathBuf> {
             .env("CARGO_TARGET_DIR", &project.target),
     )?;
     Ok(project.target.join("release/swarm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_of_the_list_is_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let bugs = all(&root).expect("the list is well formed");
+        assert!(bugs.iter().all(|bug| !bug.says.is_empty()));
+        assert!(bugs.len() >= 12, "{}", bugs.len());
+    }
 }

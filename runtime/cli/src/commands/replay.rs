@@ -251,9 +251,9 @@ fn text(what: &Differs) -> String {
         Differs::Taken { consultation } => format!(
             "the answer that was taken for consultation {consultation} is not the one that was recorded"
         ),
-        Differs::Unheard { consultation } => format!(
-            "an answer was taken for consultation {consultation}, and none is recorded"
-        ),
+        Differs::Unheard { consultation } => {
+            format!("an answer was taken for consultation {consultation}, and none is recorded")
+        }
         Differs::NoComponent {
             component,
             who,
