@@ -42,8 +42,15 @@ pub(crate) enum StoreError {
     },
     #[error("the bytes given as `{given}` have the digest `{actual}`")]
     BlobMismatch { given: Digest, actual: Digest },
-    #[error("the bytes stored as `{digest}` are damaged")]
-    BlobDamaged { digest: Digest },
+    #[error(
+        "the newest records are in `{}`, which can be read only in a folder that can be written; \
+         copy both files to one", .log.display()
+    )]
+    LogUnread {
+        log: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
 }
 
 /// Wraps a cause for the port.

@@ -214,9 +214,20 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
-/// Tells a file that is damaged from a store that failed.
 fn unreadable(rollout: &RolloutId, seq: u64, cause: rusqlite::Error) -> Failure {
-    let damaged = match &cause {
+    match is_damage(&cause) {
+        true => Failure::Port(JournalError::Damaged {
+            rollout: rollout.clone(),
+            seq,
+            detail: cause.to_string(),
+        }),
+        false => cause.into(),
+    }
+}
+
+/// Tells a file that is damaged from a store that failed.
+fn is_damage(cause: &rusqlite::Error) -> bool {
+    match cause {
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::InvalidColumnType(..)
@@ -225,21 +236,16 @@ fn unreadable(rollout: &RolloutId, seq: u64, cause: rusqlite::Error) -> Failure 
             other.sqlite_error_code(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
         ),
-    };
-    if damaged {
-        Failure::Port(JournalError::Damaged {
-            rollout: rollout.clone(),
-            seq,
-            detail: cause.to_string(),
-        })
-    } else {
-        cause.into()
     }
 }
 
+/// A rollout is known by its writer, and by its records if somebody took the writer away.
 fn known(connection: &Connection, rollout: &RolloutId) -> Result<(), Failure> {
     let found = connection
-        .prepare_cached("SELECT 1 FROM writers WHERE rollout = ?1")?
+        .prepare_cached(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM writers WHERE rollout = ?1)
+             OR EXISTS (SELECT 1 FROM records WHERE rollout = ?1)",
+        )?
         .query_row([rollout.as_str()], |_| Ok(()))
         .optional()?;
     found.ok_or_else(|| {
@@ -250,25 +256,42 @@ fn known(connection: &Connection, rollout: &RolloutId) -> Result<(), Failure> {
 }
 
 pub(crate) fn blob(connection: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, Failure> {
+    let damaged = || {
+        Failure::Port(JournalError::BytesDamaged {
+            digest: digest.clone(),
+        })
+    };
     let bytes: Option<Vec<u8>> = connection
         .prepare_cached("SELECT bytes FROM blobs WHERE digest = ?1")?
         .query_row([digest.text().as_str()], |row| row.get(0))
-        .optional()?;
+        .optional()
+        .map_err(|cause| match is_damage(&cause) {
+            true => damaged(),
+            false => cause.into(),
+        })?;
     match bytes {
-        Some(bytes) if chain::digest(&bytes) != *digest => {
-            Err(Failure::Store(StoreError::BlobDamaged {
-                digest: digest.clone(),
-            }))
-        }
+        Some(bytes) if chain::digest(&bytes) != *digest => Err(damaged()),
         other => Ok(other),
     }
 }
 
+/// Every rollout that has a record, whichever one: a rollout whose first record is missing is
+/// damaged, and one that is not listed would seem never to have been.
+///
+/// A row of `writers` without a record is no rollout yet. A host that was killed between opening a
+/// rollout and its first append leaves one, and until that append nothing had an effect.
 pub(crate) fn rollouts(connection: &Connection) -> Result<Vec<JournalEntry>, Failure> {
-    // The first record of each by its number; as many as the last one's number says.
+    // From each id to the next one by the key: a grouping would go through all records.
     let mut statement = connection.prepare_cached(
-        "SELECT r.rollout, r.at_ms, (SELECT max(seq) FROM records WHERE rollout = r.rollout)
-         FROM writers w JOIN records r ON r.rollout = w.rollout AND r.seq = 1
+        "WITH RECURSIVE known (rollout) AS (
+             SELECT min(rollout) FROM records
+             UNION ALL
+             SELECT (SELECT min(rollout) FROM records WHERE rollout > known.rollout)
+             FROM known WHERE known.rollout IS NOT NULL
+         )
+         SELECT r.rollout, r.at_ms, (SELECT max(seq) FROM records WHERE rollout = k.rollout)
+         FROM known k JOIN records r ON r.rollout = k.rollout
+             AND r.seq = (SELECT min(seq) FROM records WHERE rollout = k.rollout)
          ORDER BY r.at_ms, r.rollout",
     )?;
     let rows = statement.query_map([], |row| {

@@ -2,8 +2,9 @@
 
 use crate::error::{StoreError, storage};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -126,19 +127,84 @@ pub(crate) fn create_or_open(path: &Path) -> Result<Connection, JournalError> {
 /// Opens one more connection to a journal that exists.
 pub(crate) fn reopen(path: &Path, access: Access) -> Result<Connection, JournalError> {
     let operation = "open";
-    let flags = match access {
-        Access::Shared => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        Access::ReadOnly => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    let connection = match access {
+        Access::Shared => {
+            let connection = plain(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+                .map_err(|cause| storage(operation, cause))?;
+            expect_journal(&connection, operation)?;
+            connection
+        }
+        Access::ReadOnly => look(path, operation)?,
     };
-    let connection = plain(path, flags).map_err(|cause| storage(operation, cause))?;
-    match known_format(&connection, operation)? {
-        Some(_) => {}
-        None => return Err(storage(operation, StoreError::NotAJournal)),
-    }
     connection
         .pragma_update(None, "query_only", true)
         .map_err(|cause| storage(operation, cause))?;
     Ok(connection)
+}
+
+/// Opens the file to look at it.
+///
+/// To read beside a writer, SQLite needs files of its own in the folder. Where it cannot have them,
+/// as in an archive on a medium that is read-only, there is no writer either, and the file is read
+/// as one that does not change: if all of the journal is in it.
+fn look(path: &Path, operation: &'static str) -> Result<Connection, JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let beside = plain(path, flags).map_err(|cause| storage(operation, cause))?;
+    // Opening reads nothing yet; the first question does.
+    let refused = match first_look(&beside) {
+        Ok(()) => {
+            expect_journal(&beside, operation)?;
+            return Ok(beside);
+        }
+        Err(cause) => cause,
+    };
+    if refused.sqlite_error_code() != Some(ErrorCode::CannotOpen) {
+        return Err(storage(operation, StoreError::Sqlite(refused)));
+    }
+    let log = log_of(path);
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+        let source = refused;
+        return Err(storage(operation, StoreError::LogUnread { log, source }));
+    }
+    drop(beside);
+    let alone = plain(&unchanging(path), flags | OpenFlags::SQLITE_OPEN_URI)
+        .map_err(|cause| storage(operation, cause))?;
+    expect_journal(&alone, operation)?;
+    Ok(alone)
+}
+
+fn first_look(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0).map(drop))
+}
+
+fn expect_journal(connection: &Connection, operation: &'static str) -> Result<(), JournalError> {
+    match known_format(connection, operation)? {
+        Some(_) => Ok(()),
+        None => Err(storage(operation, StoreError::NotAJournal)),
+    }
+}
+
+/// The write-ahead log beside the file.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// The address of a file that nobody changes. Bytes that mean something in an address are escaped.
+fn unchanging(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut address = "file:".to_owned();
+    for byte in absolute.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                address.push(char::from(*byte));
+            }
+            other => address.push_str(&format!("%{other:02X}")),
+        }
+    }
+    address.push_str("?immutable=1");
+    address.into()
 }
 
 fn plain(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {

@@ -122,6 +122,12 @@ pub enum JournalError {
         /// What is wrong with it.
         detail: String,
     },
+    /// Stored bytes are not what their digest says.
+    #[error("the journal is damaged: the bytes stored as `{digest}` are others")]
+    BytesDamaged {
+        /// Of the bytes that were written.
+        digest: Digest,
+    },
     /// No such rollout.
     #[error("the journal has no rollout `{rollout}`")]
     Unknown {

@@ -410,7 +410,10 @@ fn damage_is_found_and_named() {
                 .blob(&evidence().digest)
                 .await
                 .expect_err("the bytes were changed");
-            assert!(matches!(error, JournalError::Storage { .. }), "{error}");
+            assert!(
+                matches!(error, JournalError::BytesDamaged { .. }),
+                "{error}"
+            );
         });
     }
 }

@@ -3,6 +3,7 @@
 mod basics;
 mod cuts;
 mod fencing;
+mod looking;
 mod power;
 #[path = "../support/mod.rs"]
 mod support;
