@@ -113,7 +113,8 @@ pub(crate) enum Command {
     ///
     /// With `--verify` every recorded input goes through the engine and every recorded question,
     /// with its evidence, to the component that answered it; facts and answers must come out as
-    /// they were recorded. Exit code 12 if something goes another way, 20 if a component is missing.
+    /// they were recorded. Exit code 12 if something goes another way or the journal is
+    /// damaged, 20 if a component is missing.
     /// With `--with` another plugin or another policy gets what was recorded; over a folder of
     /// journals a gate is scored: which bad rollouts it would have caught, and how often it would
     /// have cried wolf.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use wavegate_engine::End;
+use wavegate_ports::journal::JournalError;
 
 /// The documented exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,8 +118,25 @@ impl Failure {
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(Exit::Unexpected, error)
+        let failure = Self::new(Exit::Unexpected, error);
+        match is_damage(&failure.error) {
+            true => failure.hint(RESTORE),
+            false => failure,
+        }
     }
+}
+
+/// What to do about a journal that is not what was written.
+pub(crate) const RESTORE: &str = "the file was changed; restore it from a copy";
+
+/// Whether a journal that is not what was written is among the causes.
+fn is_damage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(JournalError::Damaged { .. } | JournalError::BytesDamaged { .. })
+        )
+    })
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
@@ -127,6 +145,15 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn a_damaged_journal_has_a_hint_wherever_it_is_met() {
+        let digest = wavegate_model::Digest::from_sha256(&[0; 32]);
+        let source = JournalError::BytesDamaged { digest };
+        let error = anyhow::Error::new(source).context("failed to look");
+        assert_eq!(Failure::from(error).hint.as_deref(), Some(RESTORE));
+        assert_eq!(Failure::from(anyhow::anyhow!("other")).hint, None);
+    }
 
     #[test]
     fn the_help_and_the_operators_page_name_every_code() {

@@ -29,7 +29,7 @@ use wavegate_ports::plugins::Plugins;
 
 pub use again::{Again, Other, Remembers, Reply};
 pub use recorded::{Recorded, Said, Unreadable};
-pub use verify::{Difference, Differs, Verified, VerifyError, verify};
+pub use verify::{Difference, Differs, Unchecked, Verified, VerifyError, verify};
 
 /// A recorded question with what was answered, and what another component answers.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,8 +8,12 @@
 //!
 //! A process that starts again folds the facts before it goes on, and so does this.
 
+mod found;
+
+pub use found::{Answers, Difference, Differs, Unchecked, Verified, VerifyError};
+
 use crate::again::{Again, Other, Remembers};
-use crate::recorded::{Bytes, Recorded, Said, Unreadable};
+use crate::recorded::{Bytes, Recorded, Said};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wavegate_conductor::record::{
@@ -21,8 +25,8 @@ use wavegate_model::limits::CallLimits;
 use wavegate_model::plugin::PluginKind;
 use wavegate_model::{ConsultationId, Digest, RolloutId, Timestamp, Unavailable};
 use wavegate_ports::encoding::AskedForm;
-use wavegate_ports::journal::{Journal, JournalError, StoredRecord};
-use wavegate_ports::plugins::{Answer, Plugins, Question};
+use wavegate_ports::journal::{Journal, StoredRecord};
+use wavegate_ports::plugins::{Answer, PluginRejected, Plugins, Question};
 
 /// Differences that are kept; more are counted. After the first few the others mostly follow.
 const DIFFERENCES_MAX: usize = 100;
@@ -30,147 +34,6 @@ const DIFFERENCES_MAX: usize = 100;
 /// Records whose questions and answers are read at once: reading them one by one would take
 /// longer than asking again, and more would be a lot of evidence in memory.
 const AHEAD: usize = 64;
-
-/// What running a journal again has shown.
-#[derive(Debug, Default)]
-pub struct Verified {
-    /// Records that were read.
-    pub records: usize,
-    /// Inputs that went through the engine.
-    pub steps: usize,
-    /// Facts that they led to.
-    pub facts: usize,
-    /// Host processes that had a part in the rollout.
-    pub hosts: usize,
-    /// Answers of components.
-    pub answers: Answers,
-    /// What was otherwise, in the order of the records: the first ones.
-    pub differences: Vec<Difference>,
-    /// How many more there were.
-    pub more: usize,
-}
-
-/// How answers of components were looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// Asked again: the same bytes.
-    pub same: usize,
-    /// Of these, how many used the same fuel on a host with the same key.
-    pub same_fuel: usize,
-    /// Taken as recorded: what a clock or the machine's memory decided, and sources that did not
-    /// answer, cannot be derived again.
-    pub as_recorded: usize,
-}
-
-/// Something that went another way.
-#[derive(Debug)]
-pub struct Difference {
-    /// Number of the record.
-    pub seq: u64,
-    /// Its instant.
-    pub at: Timestamp,
-    /// What differs.
-    pub what: Differs,
-}
-
-/// What differs.
-#[derive(Debug)]
-pub enum Differs {
-    /// The engine decides otherwise on an input: the first fact that differs.
-    Facts {
-        /// Counted from 0 in the step.
-        place: usize,
-        /// None if the record has fewer.
-        recorded: Option<Box<Fact>>,
-        /// None if the engine decides fewer.
-        now: Option<Box<Fact>>,
-    },
-    /// A recorded fact breaks an invariant.
-    Invariant(String),
-    /// The engine did not ask this question.
-    NotAsked {
-        /// Which question.
-        consultation: ConsultationId,
-    },
-    /// The engine asks something else, or somebody else.
-    Question {
-        /// Which question.
-        consultation: ConsultationId,
-        /// Who was asked.
-        who: String,
-        /// What of it: the component, the configuration or the question.
-        what: &'static str,
-    },
-    /// A component answers otherwise.
-    Answer {
-        /// Which question.
-        consultation: ConsultationId,
-        /// Who was asked.
-        who: String,
-        /// What was recorded.
-        recorded: Box<Said>,
-        /// What it says now.
-        now: Box<Said>,
-    },
-    /// It answers the same with another amount of work on the same host.
-    Fuel {
-        /// Which question.
-        consultation: ConsultationId,
-        /// Who was asked.
-        who: String,
-        /// Units of fuel then.
-        recorded: u64,
-        /// Units of fuel now.
-        now: u64,
-    },
-    /// The engine took another answer than the one that was recorded.
-    Taken {
-        /// Which question.
-        consultation: ConsultationId,
-    },
-    /// The engine took an answer that nobody is recorded to have given.
-    Unheard {
-        /// Which question.
-        consultation: ConsultationId,
-    },
-    /// A component is not to be had, so that its answers cannot be checked.
-    NoComponent {
-        /// Which one.
-        component: Digest,
-        /// Who was asked.
-        who: String,
-        /// Why.
-        why: String,
-    },
-}
-
-/// A journal cannot be run again.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// The records could not be read.
-    #[error("failed to read rollout `{rollout}`")]
-    Journal {
-        /// Which rollout.
-        rollout: RolloutId,
-        /// Why.
-        #[source]
-        source: JournalError,
-    },
-    /// A record cannot be understood.
-    #[error("record {seq} cannot be read: {detail}")]
-    Record {
-        /// Which record.
-        seq: u64,
-        /// What is wrong.
-        detail: String,
-    },
-    /// What a consultation names is missing.
-    #[error(transparent)]
-    Bytes(#[from] Unreadable),
-    /// The first record is not the start of a rollout.
-    #[error("the first step of the journal is not the start of a rollout")]
-    NoStart,
-}
 
 /// Runs a rollout again by its journal.
 ///
@@ -199,6 +62,10 @@ pub async fn verify(
     for some in records.chunks(AHEAD) {
         run.records(some).await?;
     }
+    let Some(again) = &run.again else {
+        return Err(VerifyError::NoStart);
+    };
+    run.found.ended = again.engine.state().end().is_some();
     Ok(run.found)
 }
 
@@ -279,9 +146,11 @@ impl Read {
         let (seq, record) = (stored.seq, &stored.record);
         let unreadable = |detail: String| VerifyError::Record { seq, detail };
         if record.version > VERSION {
-            let version = record.version;
-            let newer = format!("it has format {version}, newer than {VERSION}");
-            return Err(unreadable(newer));
+            return Err(VerifyError::TooNew {
+                seq,
+                found: record.version,
+                known: VERSION,
+            });
         }
         let bad = |error: serde_json::Error| unreadable(error.to_string());
         Ok(match record.kind.as_str() {
@@ -300,8 +169,8 @@ struct Run<'a> {
     asked: BTreeMap<ConsultationId, Asked>,
     /// What consultations brought, until the engine takes it.
     answered: BTreeMap<ConsultationId, Said>,
-    /// Whether a component could be loaded.
-    components: BTreeMap<Digest, Result<(), ()>>,
+    /// Components that were looked for, with why one is not to be had.
+    components: BTreeMap<Digest, Option<String>>,
     found: Verified,
 }
 
@@ -315,24 +184,45 @@ struct Rollout {
 impl Run<'_> {
     async fn records(&mut self, some: &[StoredRecord]) -> Result<(), VerifyError> {
         let read: Vec<Read> = some.iter().map(Read::of).collect::<Result<_, _>>()?;
-        let told = read.iter().filter_map(|read| match read {
-            Read::Consultation(told) => Some(&**told),
-            Read::Step(_) | Read::Other => None,
-        });
-        let bytes = Bytes::read(self.journal, told).await?;
+        let bytes = self.bytes(some, &read).await?;
         for (stored, read) in some.iter().zip(read) {
             let (seq, at) = (stored.seq, stored.record.at);
             self.found.records += 1;
             match read {
                 Read::Step(step) => self.step(seq, at, *step)?,
                 Read::Consultation(told) => {
-                    let recorded = bytes.of(at, &told)?;
+                    let recorded = bytes.of(at, &told);
+                    let recorded = recorded.map_err(|source| VerifyError::Named { seq, source })?;
                     self.consultation(seq, at, &told, recorded).await;
                 }
                 Read::Other => {}
             }
         }
         Ok(())
+    }
+
+    /// What some records name, read at once. If that fails, the record whose bytes are at fault is
+    /// found by reading one by one.
+    async fn bytes(&self, some: &[StoredRecord], read: &[Read]) -> Result<Bytes, VerifyError> {
+        let told = || {
+            let pairs = some.iter().zip(read);
+            pairs.filter_map(|(stored, read)| match read {
+                Read::Consultation(told) => Some((stored.seq, &**told)),
+                Read::Step(_) | Read::Other => None,
+            })
+        };
+        let all = Bytes::read(self.journal, told().map(|(_, told)| told)).await;
+        let source = match all {
+            Ok(bytes) => return Ok(bytes),
+            Err(source) => source,
+        };
+        for (seq, told) in told() {
+            let one = Bytes::read(self.journal, [told]).await;
+            one.map_err(|source| VerifyError::Named { seq, source })?;
+        }
+        // Reading failed, and did not when it was tried again.
+        let seq = told().last().map_or(0, |(seq, _)| seq);
+        Err(VerifyError::Named { seq, source })
     }
 
     fn step(&mut self, seq: u64, at: Timestamp, recorded: StepRecord) -> Result<(), VerifyError> {
@@ -511,9 +401,10 @@ impl Run<'_> {
             self.answered.insert(consultation, recorded.said.clone());
             return None;
         }
-        if let Err(differs) = self.load(told).await {
+        if let Some(why) = self.lacks(told).await {
+            self.unchecked(told, why);
             self.answered.insert(consultation, recorded.said.clone());
-            return differs;
+            return None;
         }
         let other = Other {
             digest: told.component.clone(),
@@ -552,10 +443,10 @@ impl Run<'_> {
         None
     }
 
-    /// Makes sure that a component is there; says so once if it is not.
-    async fn load(&mut self, told: &ConsultationRecord) -> Result<(), Option<Differs>> {
+    /// Loads a component, once. Why, if it is not to be had.
+    async fn lacks(&mut self, told: &ConsultationRecord) -> Option<String> {
         if let Some(known) = self.components.get(&told.component) {
-            return known.map_err(|()| None);
+            return known.clone();
         }
         let kind = if told.who == "strategy" {
             PluginKind::Strategy
@@ -563,15 +454,27 @@ impl Run<'_> {
             PluginKind::Gate
         };
         let loaded = self.plugins.load_stored(&told.component, kind).await;
-        let known = loaded.as_ref().map(|_| ()).map_err(|_| ());
-        self.components.insert(told.component.clone(), known);
-        loaded.map(|_| ()).map_err(|why| {
-            Some(Differs::NoComponent {
+        let lacks = loaded.err().map(|why| match why {
+            // It was looked for by its digest, which the detail names again.
+            PluginRejected::NotFound { detail, .. } => detail,
+            other => other.to_string(),
+        });
+        self.components
+            .insert(told.component.clone(), lacks.clone());
+        lacks
+    }
+
+    fn unchecked(&mut self, told: &ConsultationRecord, why: String) {
+        let mut known = self.found.unchecked.iter_mut();
+        match known.find(|known| known.component == told.component && known.who == told.who) {
+            Some(known) => known.answers += 1,
+            None => self.found.unchecked.push(Unchecked {
                 component: told.component.clone(),
                 who: told.who.clone(),
-                why: why.to_string(),
-            })
-        })
+                why,
+                answers: 1,
+            }),
+        }
     }
 }
 

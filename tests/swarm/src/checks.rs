@@ -108,6 +108,9 @@ pub(crate) async fn replay(swarm: &Arc<Swarm>, plugins: &Arc<PluginHost>, rollou
                     first.seq, first.what
                 ));
             }
+            if let Some(first) = verified.unchecked.first() {
+                swarm.world.find(format!("{rollout}: {first:?}"));
+            }
         }
         Err(error) => swarm.world.find(format!("{rollout}: {}", words(&error))),
     }

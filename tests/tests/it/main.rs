@@ -3,6 +3,7 @@
 mod architecture;
 mod blue_green;
 mod crash;
+mod damage;
 mod e2e;
 mod guide;
 mod import;

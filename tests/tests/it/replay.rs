@@ -77,7 +77,7 @@ fn rewritten(fleet: &Fleet, mut keep: impl FnMut(&mut StoredRecord) -> bool) -> 
 }
 
 /// Everything in a consultation that is the digest of a blob.
-fn digests(record: &NewRecord) -> Vec<wavegate_model::Digest> {
+pub(crate) fn digests(record: &NewRecord) -> Vec<wavegate_model::Digest> {
     let body: Value = serde_json::from_slice(&record.body).expect("bodies are JSON");
     let one = [&body["input"], &body["output"]];
     let evidence = body["evidence"].as_array().into_iter().flatten();
@@ -214,6 +214,12 @@ fn another_plugin_is_asked_what_was_asked_then() {
         .expect(0);
     assert!(told.out.contains("differs"), "{}", told.out);
     assert!(!told.out.contains("would be refused"), "{}", told.out);
+    for wrong in ["polcy=x", "policy=", "strategy="] {
+        let told = fleet.wavegate(&["replay", "last", "--with", wrong]);
+        let told = told.expect(2).err;
+        assert!(told.contains("policy=FILE"), "{told}");
+        assert!(!told.contains("nothing was changed"), "{told}");
+    }
     let nothing = fleet.wavegate(&["replay", "last"]).expect(2);
     assert!(nothing.err.contains("--verify checks"), "{}", nothing.err);
 }

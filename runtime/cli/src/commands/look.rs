@@ -2,10 +2,10 @@
 
 use crate::args::{History, One, Status};
 use crate::clock::{SystemClock, time_of_day, utc};
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::follow;
 use crate::host::StateDir;
-use crate::output::{self, DIM, Format, JSON_VERSION, STRONG, paint};
+use crate::output::{self, BAD, DIM, Format, JSON_VERSION, STRONG, paint};
 use crate::{swap_text, verdicts, words};
 use std::collections::BTreeMap;
 use wavegate_conductor::{Story, read_story};
@@ -13,9 +13,8 @@ use wavegate_engine::apply::{apply, begin};
 use wavegate_engine::explain::{Waiting, explain, needs_person};
 use wavegate_engine::state::{RolloutPhase, Waits};
 use wavegate_engine::{Fact, State};
-use wavegate_model::RolloutId;
 use wavegate_ports::clock::Clock;
-use wavegate_ports::journal::Journal;
+use wavegate_ports::journal::{Journal, JournalEntry};
 
 /// Rollouts that are looked at for whether they wait: who waits was started lately.
 const NEWEST: usize = 20;
@@ -75,22 +74,10 @@ struct JsonWaiting {
     needs_person: bool,
 }
 
-async fn stories(dir: &StateDir, wanted: Option<&str>) -> Result<Vec<Story>> {
+async fn story(dir: &StateDir, wanted: &str) -> Result<Story> {
     let journal = dir.read_journal()?;
-    let ids: Vec<RolloutId> = match wanted {
-        Some(text) => vec![dir.find(&journal, text).await?],
-        None => journal
-            .rollouts()
-            .await?
-            .into_iter()
-            .map(|entry| entry.rollout)
-            .collect(),
-    };
-    let mut stories = Vec::new();
-    for id in ids {
-        stories.push(read_story(&journal, &id).await?);
-    }
-    Ok(stories)
+    let id = dir.find(&journal, wanted).await?;
+    Ok(read_story(&journal, &id).await?)
 }
 
 fn state_of(story: &Story) -> Result<State> {
@@ -101,32 +88,88 @@ fn state_of(story: &Story) -> Result<State> {
 }
 
 pub(crate) async fn status(args: Status, dir: &StateDir, format: Format) -> Result<Exit> {
-    let stories = stories(dir, args.rollout.as_deref()).await?;
-    if stories.is_empty() {
-        output::say("the journal has no rollouts");
-    }
-    for story in &stories {
-        let state = state_of(story)?;
-        if format == Format::Json {
-            output::json(&json_status(&state));
-        } else if args.rollout.is_some() {
-            print_status(&state);
-            print_queue(&state, dir).await?;
-        } else {
-            let spec = &state.spec;
-            let what = format!(
-                "{} {} by {}",
-                spec.service, spec.release.version, spec.pins.strategy_name
-            );
-            output::data(&format!(
-                "{}  {}  {what}  {}",
-                paint(STRONG, spec.rollout.as_str()),
-                utc(state.clock.started),
-                phase(&state)
-            ));
-        }
+    let Some(wanted) = args.rollout.as_deref() else {
+        return status_of_all(dir, format).await;
+    };
+    let state = state_of(&story(dir, wanted).await?)?;
+    if format == Format::Json {
+        output::json(&json_status(&state));
+    } else {
+        print_status(&state);
+        print_queue(&state, dir).await?;
     }
     Ok(Exit::Done)
+}
+
+/// A line for each rollout. One that cannot be read does not hide the others.
+async fn status_of_all(dir: &StateDir, format: Format) -> Result<Exit> {
+    let journal = dir.read_journal()?;
+    let entries = journal.rollouts().await?;
+    if entries.is_empty() {
+        output::say("the journal has no rollouts");
+    }
+    let mut unread = None;
+    for entry in entries {
+        let read = read_story(&journal, &entry.rollout).await;
+        let read = read.map_err(Failure::from);
+        match read.and_then(|story| state_of(&story)) {
+            Ok(state) if format == Format::Json => output::json(&json_status(&state)),
+            Ok(state) => print_line(&state),
+            Err(failure) => {
+                print_unread(&entry, &failure, format);
+                unread.get_or_insert(failure);
+            }
+        }
+    }
+    match unread {
+        None => Ok(Exit::Done),
+        Some(failure) => Err(failure),
+    }
+}
+
+fn print_line(state: &State) {
+    let spec = &state.spec;
+    let what = format!(
+        "{} {} by {}",
+        spec.service, spec.release.version, spec.pins.strategy_name
+    );
+    output::data(&format!(
+        "{}  {}  {what}  {}",
+        paint(STRONG, spec.rollout.as_str()),
+        utc(state.clock.started),
+        phase(state)
+    ));
+}
+
+/// A rollout of which nothing is known but that there are records of it.
+#[derive(serde::Serialize)]
+struct JsonUnread<'a> {
+    version: u32,
+    rollout: &'a str,
+    started: String,
+    /// Always `unreadable`.
+    phase: &'static str,
+    why: String,
+}
+
+fn print_unread(entry: &JournalEntry, failure: &Failure, format: Format) {
+    let (rollout, started) = (entry.rollout.as_str(), utc(entry.started));
+    let why = format!("{:#}", failure.error);
+    if format == Format::Json {
+        output::json(&JsonUnread {
+            version: JSON_VERSION,
+            rollout,
+            started,
+            phase: "unreadable",
+            why,
+        });
+        return;
+    }
+    let word = paint(BAD, "cannot be read");
+    output::data(&format!(
+        "{}  {started}  {word}: {why}",
+        paint(STRONG, rollout)
+    ));
 }
 
 /// The rollout's phase in words.
@@ -256,7 +299,9 @@ async fn queue_behind(state: &State, dir: &StateDir) -> Result<Vec<String>> {
         if entry.started < state.clock.started || entry.rollout == state.spec.rollout {
             continue;
         }
-        let Some(other) = read_story(&journal, &entry.rollout).await?.state() else {
+        // One that is damaged says nothing about this one; `status` without a name tells of it.
+        let other = read_story(&journal, &entry.rollout).await.ok();
+        let Some(other) = other.and_then(|story| story.state()) else {
             continue;
         };
         let behind = other.clock.behind.as_ref();
@@ -388,7 +433,7 @@ fn json_waiting(waiting: Waiting) -> JsonWaiting {
 }
 
 pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Result<Exit> {
-    let story = stories(dir, Some(&args.rollout)).await?.remove(0);
+    let story = story(dir, &args.rollout).await?;
     let state = state_of(&story)?;
     if format == Format::Json {
         output::json(&json_status(&state));
@@ -439,7 +484,7 @@ pub(crate) async fn explain_one(args: One, dir: &StateDir, format: Format) -> Re
 }
 
 pub(crate) async fn history(args: History, dir: &StateDir, format: Format) -> Result<Exit> {
-    let story = stories(dir, Some(&args.rollout)).await?.remove(0);
+    let story = story(dir, &args.rollout).await?;
     let mut state: Option<State> = None;
     for (at, fact) in &story.facts {
         match (&mut state, fact) {

@@ -19,3 +19,4 @@ pub(crate) mod score;
 pub(crate) mod simulate;
 pub(crate) mod steer;
 pub(crate) mod undo;
+pub(crate) mod verify;

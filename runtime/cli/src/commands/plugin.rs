@@ -33,7 +33,8 @@ pub(crate) async fn swap(args: SwapPlugin, dir: &StateDir, format: Format) -> Re
         return Err(Failure::usage("a reason is needed")
             .hint("say why with --reason; it is kept in the history"));
     }
-    let found = Candidate::find(&args.rollout, &args.part, args.config.as_deref(), dir).await?;
+    let found = Candidate::find(&args.rollout, &args.part, args.config.as_deref(), dir).await;
+    let found = found.map_err(nothing_was_changed)?;
     vouched(args.digest.as_deref(), &found.loaded)?;
     if format != Format::Json {
         output::say(&swap_text::announcement(&found.state, &found.swap));
@@ -50,6 +51,12 @@ pub(crate) async fn swap(args: SwapPlugin, dir: &StateDir, format: Format) -> Re
     };
     let verb = Verb::Swap(Box::new(found.swap));
     steer("swap", verb, steering, dir, format).await
+}
+
+/// Of a command that would have changed something, and did not.
+fn nothing_was_changed(failure: Failure) -> Failure {
+    let error = anyhow::anyhow!("{:#}; nothing was changed", failure.error);
+    Failure { error, ..failure }
 }
 
 /// Shows what another component would have answered in a recorded rollout.
@@ -140,7 +147,7 @@ impl Candidate {
 /// any other is the name of a shipped plugin.
 pub(crate) fn named(text: &str) -> Result<(Part, PluginRef)> {
     let wrong = || {
-        Failure::usage(format!("`{text}` does not say what is swapped"))
+        Failure::usage(format!("`{text}` does not name a plugin and its part"))
             .hint("write strategy=REF or gate/NAME=REF, where REF is a shipped plugin or a file")
     };
     let (part, reference) = text.split_once('=').ok_or_else(wrong)?;
@@ -174,7 +181,7 @@ pub(super) fn read(path: &std::path::Path) -> Result<Configuration> {
         .map_err(|_| Failure::usage(format!("{} is not UTF-8", named.display())))?;
     Configuration::read(named, text).map_err(|problems| {
         told(&problems);
-        Failure::usage("the configuration cannot be read; nothing was changed")
+        Failure::usage("the configuration cannot be read")
     })
 }
 
@@ -228,7 +235,7 @@ pub(crate) fn refused(obstacle: &Obstacle, config: Option<&Configuration>) -> Fa
         )),
         _ => None,
     };
-    let failure = Failure::new(exit, anyhow::anyhow!("{obstacle}; nothing was changed"));
+    let failure = Failure::new(exit, anyhow::anyhow!("{obstacle}"));
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
