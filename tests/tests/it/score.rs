@@ -171,7 +171,8 @@ fn what_cannot_be_scored_is_named() {
     archive.write("journals/broken.db", "this is no journal");
     let again = archive.path("journals/again.db");
     std::fs::copy(archive.path("journals/2026/good.db"), again).expect("it can be copied");
-    let score = archive.scored(&["--with", "gate/success=probe"]);
+    let arguments = ["--with", "gate/success=probe", "--format", "json"];
+    let score = archive.wavegate(&arguments).expect(12).json().remove(0);
     assert_eq!(
         counts(&score, "now"),
         [1, 0, 0, 3, 0, 0],
@@ -182,21 +183,15 @@ fn what_cannot_be_scored_is_named() {
     let twice = score["without"][0]["why"].as_str().unwrap_or_default();
     assert!(twice.contains("counts once"), "{score}");
 
-    let score = archive.scored(&["--with", "gate/unheard=probe"]);
-    assert_eq!(
-        score["rollouts"].as_array().map(Vec::len),
-        Some(0),
-        "{score}"
-    );
-    assert!(
-        score["without"]
-            .to_string()
-            .contains("its policy has no gate `unheard`"),
-        "{score}"
-    );
+    let told = archive
+        .wavegate(&["--with", "gate/unheard=probe"])
+        .expect(2);
+    assert!(told.err.contains("has a gate `unheard`"), "{}", told.err);
+    assert!(told.err.contains("success"), "{}", told.err);
+    assert!(told.err.contains("broken.db"), "{}", told.err);
     let human = archive
         .wavegate(&["--with", "gate/success=probe"])
-        .expect(0)
+        .expect(12)
         .out;
     assert!(
         human.contains("not read: ./journals/broken.db: "),
@@ -218,6 +213,31 @@ fn what_cannot_be_scored_is_named() {
         &["replay", "./empty", "--with", "gate/a=probe"],
     );
     assert!(told.expect(2).err.contains("has no journal"));
+}
+
+#[test]
+fn links_to_journals_and_to_folders_of_them_are_followed() {
+    let archive = Archive::new();
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(archive.path(to), archive.path(name)).expect("a link");
+    };
+    std::fs::rename(archive.path("journals/2026"), archive.path("far")).expect("it moves");
+    link("far", "journals/by-folder");
+    link("far/good.db", "journals/by-file.db");
+    link("journals", "journals/round");
+    let score = archive.scored(&["--with", "gate/success=probe"]);
+    assert_eq!(counts(&score, "now"), [1, 0, 0, 3, 0, 0], "{score}");
+    assert_eq!(score["without"].as_array().map(Vec::len), Some(0));
+
+    link("nowhere", "journals/gone.db");
+    let told = archive
+        .wavegate(&["--with", "gate/success=probe"])
+        .expect(12);
+    assert!(
+        told.out.contains("not read: ./journals/gone.db: "),
+        "{}",
+        told.out
+    );
 }
 
 fn wavegate_in(folder: &Path, arguments: &[&str]) -> Done {

@@ -75,11 +75,12 @@ async fn over_folder(args: &Replay, folder: &Path, dir: &StateDir, format: Forma
                 .hint("the components of a journal lie beside it: name its folder with --state"),
         );
     }
+    let mut exit = Exit::Done;
     for part in &args.with {
         let (config, labels) = (args.config.as_deref(), args.labels.as_deref());
-        score::tell(folder, part, config, labels, dir, format).await?;
+        exit = exit.max(score::tell(folder, part, config, labels, dir, format).await?);
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 pub(crate) fn fact(fact: Option<&Fact>) -> String {

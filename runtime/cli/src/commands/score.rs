@@ -1,6 +1,10 @@
 //! `replay FOLDER --with gate/NAME=…`: how a gate would have judged all rollouts of a folder of
 //! journals.
 
+mod folder;
+mod labels;
+
+use self::labels::Labels;
 use crate::clock::utc;
 use crate::commands::plugin::{named, read};
 use crate::exit::{Exit, Failure, Result};
@@ -19,30 +23,11 @@ use wavegate_foresight::Other;
 use wavegate_foresight::again::Remembers;
 use wavegate_foresight::score::{Judged, Mark, Scored, Truth, Word, score, tally, truth};
 use wavegate_journal_sqlite::SqliteJournal;
-use wavegate_model::plugin::{PluginKind, Problem, Subject};
+use wavegate_model::plugin::{PluginKind, Subject};
 use wavegate_model::policy::GateUse;
 use wavegate_model::{GateName, RolloutId, Timestamp};
 use wavegate_ports::journal::Journal;
 use wavegate_ports::plugins::{LoadedPlugin, Plugins};
-
-/// Folders below folders that are looked into: a year of state folders by month and host.
-const DEPTH_MAX: usize = 8;
-/// Journals of one folder: a fleet of hosts for years. A folder that was named by mistake stops
-/// here.
-const JOURNALS_MAX: usize = 10_000;
-
-/// What a user says about rollouts.
-#[derive(Default)]
-struct Labels(BTreeMap<String, Truth>);
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LabelsForm {
-    #[serde(default)]
-    good: Vec<String>,
-    #[serde(default)]
-    bad: Vec<String>,
-}
 
 /// A rollout that was looked at.
 struct Found {
@@ -60,6 +45,16 @@ struct Passed {
     journal: String,
     rollout: Option<String>,
     why: String,
+}
+
+impl Passed {
+    fn file((path, why): (PathBuf, String)) -> Self {
+        Self {
+            journal: path.display().to_string(),
+            rollout: None,
+            why,
+        }
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -139,7 +134,7 @@ pub(crate) async fn tell(
     labels: Option<&Path>,
     dir: &StateDir,
     format: Format,
-) -> Result<()> {
+) -> Result<Exit> {
     let (part, reference) = match part.starts_with("policy=") {
         true => return Err(only_gates()),
         false => named(part)?,
@@ -149,7 +144,7 @@ pub(crate) async fn tell(
     };
     let config = config.map(read).transpose()?;
     let labels = labels.map(Labels::read).transpose()?.unwrap_or_default();
-    let files = journals(folder)?;
+    let looked = folder::journals(folder)?;
     let plugins: Arc<dyn Plugins> = plugin_host(dir)?;
     let base = std::env::current_dir()?;
     let loaded = plugins.load(&reference, PluginKind::Gate, &base).await;
@@ -163,12 +158,14 @@ pub(crate) async fn tell(
         checked: BTreeSet::new(),
         seen: BTreeMap::new(),
         found: Vec::new(),
-        without: Vec::new(),
-        unread: Vec::new(),
+        gates: BTreeSet::new(),
+        without: looked.passed.into_iter().map(Passed::file).collect(),
+        unread: looked.unread.into_iter().map(Passed::file).collect(),
     };
-    for file in files {
+    for file in looked.journals {
         scoring.journal(&file).await?;
     }
+    scoring.expect_gate()?;
     for label in scoring
         .labels
         .0
@@ -183,71 +180,16 @@ pub(crate) async fn tell(
         Format::Json => output::json(&scoring.json()),
         Format::Auto | Format::Human => scoring.people(),
     }
-    Ok(())
+    // A score that leaves something out because it cannot be read is not the one that was asked for.
+    Ok(match scoring.unread.is_empty() {
+        true => Exit::Done,
+        false => Exit::Refused,
+    })
 }
 
 fn only_gates() -> Failure {
     Failure::usage("only gates are scored over a folder")
         .hint("write --with gate/NAME=REF; for a strategy or a policy name one rollout")
-}
-
-/// All files that end in `.db`, here and below, sorted.
-fn journals(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![(folder.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        let unreadable = |error: std::io::Error| {
-            Failure::usage(format!("cannot read {}: {error}", folder.display()))
-        };
-        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            let (kind, path) = (entry.file_type().map_err(unreadable)?, entry.path());
-            if kind.is_dir() && depth < DEPTH_MAX {
-                folders.push((path, depth + 1));
-            } else if kind.is_file() && path.extension().is_some_and(|end| end == "db") {
-                files.push(path);
-            }
-        }
-        if files.len() > JOURNALS_MAX {
-            let many = format!("{} has more than {JOURNALS_MAX} journals", folder.display());
-            return Err(Failure::usage(many));
-        }
-    }
-    if files.is_empty() {
-        let none = format!("{} has no journal", folder.display());
-        return Err(Failure::usage(none).hint("journals are files that end in `.db`"));
-    }
-    files.sort();
-    Ok(files)
-}
-
-impl Labels {
-    fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
-        let wrong = |problems: wavegate_documents::Diagnostics| {
-            output::say(problems.render(colour()).trim_end());
-            Failure::usage("the labels cannot be read")
-        };
-        let read = Configuration::read(path.to_owned(), text).map_err(wrong)?;
-        let form: LabelsForm = serde_json::from_str(read.json()).map_err(|error| {
-            let problem = Problem {
-                pointer: String::new(),
-                message: format!("labels are the lists `good` and `bad` of ids: {error}"),
-            };
-            wrong(read.problems(&[problem]))
-        })?;
-        let good = form.good.into_iter().map(|id| (id, Truth::Good));
-        let mut labels: BTreeMap<String, Truth> = good.collect();
-        for id in form.bad {
-            if labels.insert(id.clone(), Truth::Bad) == Some(Truth::Good) {
-                return Err(Failure::usage(format!(
-                    "the labels say that `{id}` was good, and that it was bad"
-                )));
-            }
-        }
-        Ok(Self(labels))
-    }
 }
 
 struct Scoring {
@@ -261,11 +203,24 @@ struct Scoring {
     /// Ids of rollouts, with the journal that had them first.
     seen: BTreeMap<String, String>,
     found: Vec<Found>,
+    /// Names of all gates of all policies.
+    gates: BTreeSet<String>,
     without: Vec<Passed>,
     unread: Vec<Passed>,
 }
 
 impl Scoring {
+    /// A name that no policy has is most likely mistyped: a score over nothing would not say so.
+    fn expect_gate(&self) -> Result<()> {
+        if self.gates.is_empty() || self.gates.contains(self.gate.as_str()) {
+            return Ok(());
+        }
+        tell_passed(&self.unread, "not read", output::say);
+        let names: Vec<&str> = self.gates.iter().map(String::as_str).collect();
+        let none = format!("no policy of these rollouts has a gate `{}`", self.gate);
+        Err(Failure::usage(none).hint(format!("their gates are: {}", names.join(", "))))
+    }
+
     async fn journal(&mut self, file: &Path) -> Result<()> {
         let name = file.display().to_string();
         let entries = match SqliteJournal::open_read_only(file) {
@@ -323,6 +278,8 @@ impl Scoring {
         };
         self.seen.insert(rollout.to_string(), name.to_owned());
         let gates = state.spec.policy.gates.iter();
+        let names = gates.clone().map(|gate| gate.name.to_string());
+        self.gates.extend(names);
         let Some(policy) = gates.clone().find(|gate| gate.name == self.gate) else {
             let why = format!("its policy has no gate `{}`", self.gate);
             self.without.push(passed(why));
@@ -446,13 +403,16 @@ impl Scoring {
             let line = format!("  {then} then, {now} now: {}", plural(count, "answer"));
             output::data(&paint(DIM, &line));
         }
-        for (word, list) in [("not scored", &self.without), ("not read", &self.unread)] {
-            for one in list {
-                let rollout = one.rollout.as_ref().map(|id| format!(", {id}"));
-                let rollout = rollout.unwrap_or_default();
-                output::data(&format!("{word}: {}{rollout}: {}", one.journal, one.why));
-            }
-        }
+        tell_passed(&self.without, "not scored", output::data);
+        tell_passed(&self.unread, "not read", output::data);
+    }
+}
+
+fn tell_passed(list: &[Passed], word: &str, tell: fn(&str)) {
+    for one in list {
+        let rollout = one.rollout.as_ref().map(|id| format!(", {id}"));
+        let rollout = rollout.unwrap_or_default();
+        tell(&format!("{word}: {}{rollout}: {}", one.journal, one.why));
     }
 }
 
