@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use wavegate_model::source::SourceKind;
 
 /// Bytes of a file: four times a fleet of 10,000 clusters.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -345,7 +346,36 @@ impl<'a> Loader<'a> {
         for policy in self.documents.policies.values() {
             self.check_slots(policy);
         }
+        for simulation in self.documents.simulations.values() {
+            self.check_answers("metrics", "a Prometheus", &simulation.metrics);
+            self.check_answers("pages", "an HTTP", &simulation.pages);
+        }
         self.documents
+    }
+
+    /// What a simulation answers for is there, and is asked such things: of any other source its
+    /// answers would be ignored.
+    fn check_answers(&self, field: &str, kind: &str, sources: &[Spot<String>]) {
+        for name in sources {
+            if !self.check_reference("Source", "source", name) {
+                continue;
+            }
+            let Some(doc) = self.documents.sources.get(&name.value) else {
+                continue;
+            };
+            let fits = match &doc.spec.kind {
+                SourceKind::Prometheus(_) => field == "metrics",
+                SourceKind::Http(_) => field == "pages",
+                SourceKind::Probe => false,
+            };
+            if !fits {
+                let message = format!("`{field}` say what {kind} source answers");
+                let problem = Diagnostic::error(Code::Mismatch, message)
+                    .at(name.place.clone(), "")
+                    .see(doc.name.place.clone(), "it is of another kind");
+                self.problems.push(problem);
+            }
+        }
     }
 
     fn check_rollout(&self, rollout: &RolloutDoc) {

@@ -8,7 +8,7 @@ use crate::fleet::Fleet;
 use crate::requests::{Counted, Quantile};
 use crate::rng::{Rng, as_f64, within};
 use wavegate_model::evidence::{EvidenceScope, Series};
-use wavegate_model::simulation::Value;
+use wavegate_model::simulation::{Metric, Value};
 use wavegate_model::{DurationMs, Evidence, Query, SourceName};
 
 /// How far back a query looks that says nothing about it.
@@ -100,9 +100,7 @@ impl Fleet {
                 });
             }
         };
-        let fits = |m: &&wavegate_model::simulation::Metric| {
-            m.source == *source && text.contains(&m.contains)
-        };
+        let fits = |m: &&Metric| m.source == *source && text.contains(&m.contains);
         let Some(metric) = self.model.metrics.iter().find(fits) else {
             return Err(NoAnswer {
                 source: source.clone(),
@@ -125,7 +123,7 @@ impl Fleet {
         for (one, clusters) in groups {
             let skew = clusters.first().map_or(0.0, |number| self.skew(*number));
             let sample = |at: &u64| {
-                let value = self.value(metric.value, &clusters, &about, *at)?;
+                let value = self.value(metric, &clusters, &about, *at)?;
                 Some(((as_f64(*at) + skew).min(as_f64(scope.now.0)), value))
             };
             let samples: Vec<(f64, f64)> = points.iter().filter_map(sample).collect();
@@ -153,7 +151,8 @@ impl Fleet {
         (rng.unit() * 2.0 - 1.0) * most
     }
 
-    fn value(&self, value: Value, clusters: &[usize], about: &About, at: u64) -> Option<f64> {
+    fn value(&self, metric: &Metric, clusters: &[usize], about: &About, at: u64) -> Option<f64> {
+        let value = metric.value;
         let from = at.saturating_sub(about.back);
         let pairs = || {
             clusters
@@ -174,7 +173,7 @@ impl Fleet {
         if let Some(which) = quantile {
             // The worst of those that are asked about.
             let values = counted.filter_map(|(n, c, it)| self.latency(n, c, it, which, at));
-            return values.reduce(f64::max);
+            return values.reduce(f64::max).map(|ms| metric.unit.of_ms(ms));
         }
         let mut sum = Counted::default();
         for (_, _, it) in counted {

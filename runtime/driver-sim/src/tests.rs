@@ -7,7 +7,7 @@ use wavegate_model::evidence::EvidenceScope;
 use wavegate_model::observation::Stamp;
 use wavegate_model::plan::PlannedCluster;
 use wavegate_model::release::Reversal;
-use wavegate_model::simulation::{Fault, Metric, Network, Nodes, Traffic, Value};
+use wavegate_model::simulation::{Fault, LatencyUnit, Metric, Network, Nodes, Traffic, Value};
 use wavegate_model::{
     Cluster, ClusterName, CommandId, Digest, DurationMs, Epoch, Evidence, Generation, Permille,
     PlannedSite, Query, Release, Selector, Share, Simulation, Split, Timestamp,
@@ -195,6 +195,7 @@ fn metric(contains: &str, value: Value) -> Metric {
         source: "prom".into(),
         contains: contains.to_owned(),
         value,
+        unit: LatencyUnit::default(),
         cluster_label: None,
     }
 }
@@ -204,6 +205,10 @@ fn with_metrics(mut model: Simulation) -> Simulation {
         metric("errors", Value::ErrorRatio),
         metric("requests", Value::RequestRate),
         metric("p95", Value::P95),
+        Metric {
+            unit: LatencyUnit::Milliseconds,
+            ..metric("ms95", Value::P95)
+        },
     ];
     model
 }
@@ -312,7 +317,12 @@ fn a_slow_release_shows_in_latency_and_a_broken_start_in_nodes() {
     story.update("eu-1", 10);
     story.pass(60);
     let p95 = story.metric(r#"p95{cluster="eu-1",cohort="new"}"#, &["eu-1"])[0];
-    assert!((1000.0..1500.0).contains(&p95), "ten times 120 ms: {p95}");
+    assert!(
+        (1.0..1.5).contains(&p95),
+        "ten times 120 ms, in seconds: {p95}"
+    );
+    let ms = story.metric(r#"ms95{cluster="eu-1",cohort="new"}"#, &["eu-1"])[0];
+    assert!((ms - p95 * 1000.0).abs() < 1e-6, "{p95} s, and {ms} ms");
 
     let dead = Fault {
         start: Permille::ALL,

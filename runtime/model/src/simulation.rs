@@ -124,8 +124,32 @@ pub struct Metric {
     pub contains: String,
     /// What it is answered with.
     pub value: Value,
+    /// Unit of a latency. Prometheus counts in seconds, so they are the default.
+    #[serde(default)]
+    pub unit: LatencyUnit,
     /// A series for each cluster, with its name in this label; one in all if there is none.
     pub cluster_label: Option<String>,
+}
+
+/// What latencies are told in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LatencyUnit {
+    /// Seconds.
+    #[default]
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+}
+
+impl LatencyUnit {
+    /// So many milliseconds, in this unit.
+    pub fn of_ms(self, ms: f64) -> f64 {
+        match self {
+            Self::Seconds => ms / 1000.0,
+            Self::Milliseconds => ms,
+        }
+    }
 }
 
 /// What a simulated metric says of the requests that a query is about.
@@ -146,14 +170,21 @@ pub enum Value {
     ErrorRatio,
     /// Share that did not.
     SuccessRatio,
-    /// Median latency in milliseconds.
+    /// Median latency, in the metric's unit.
     P50,
-    /// 95th percentile of the latency in milliseconds.
+    /// 95th percentile of the latency.
     P95,
-    /// 99th percentile of the latency in milliseconds.
+    /// 99th percentile of the latency.
     P99,
     /// Nodes that serve.
     Nodes,
+}
+
+impl Value {
+    /// Whether it is a time, so that it has a unit.
+    pub fn is_latency(self) -> bool {
+        matches!(self, Self::P50 | Self::P95 | Self::P99)
+    }
 }
 
 /// What an HTTP source answers to a path.

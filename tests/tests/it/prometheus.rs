@@ -345,6 +345,33 @@ fn a_prometheus_that_is_away_holds_the_rollout_until_it_is_back() {
 }
 
 /// Waits until `explain` says that a gate of this site misses Prometheus, and returns the line.
+#[test]
+fn the_policy_is_simulated_with_the_latencies_of_a_prometheus() {
+    let fleet = Fleet::empty();
+    std::fs::create_dir(fleet.documents()).expect("it is new");
+    let sites = Path::new(env!("CARGO_MANIFEST_DIR")).join("sites");
+    copy(&sites, &fleet.documents().join("sites"));
+    let one = document("releases.yaml");
+    let both = format!("{one}\n---\n{}", one.replace("1.0", "2.0"));
+    fleet.write("releases.yaml", &both);
+    for name in ["fleet", "sources", "policy", "rollout", "simulation"] {
+        let name = format!("{name}.yaml");
+        fleet.write(&name, document(&name));
+    }
+    let arguments = ["simulate", "demo", "--runs", "60", "--format", "json"];
+    let told = report(&fleet.wavegate(&arguments).expect(0));
+    let summary = &told["subjects"][0]["summary"];
+    // A limit of half a second is far above 120 ms, and far below twenty times of it.
+    assert!(
+        summary["false_alarms"]["share"].as_f64() < Some(0.5),
+        "{summary}"
+    );
+    let faults = summary["by_fault"].as_array().expect("faults");
+    let slow = faults.iter().find(|fault| fault["fault"] == "slow");
+    let slow = slow.expect("some were slow");
+    assert_eq!(slow["missed"]["count"], 0, "{slow}");
+}
+
 fn held(fleet: &Fleet, site: &str) -> String {
     let begin = format!("site {site} waits for gate ");
     wait_for("the reason of a hold", || {

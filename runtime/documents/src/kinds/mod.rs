@@ -19,7 +19,7 @@ pub(crate) use policy::{
 };
 pub(crate) use release::ReleaseDoc;
 pub(crate) use rollout::RolloutDoc;
-pub(crate) use simulation::{METRIC_VALUES, SimulationDoc};
+pub(crate) use simulation::{LATENCY_UNITS, METRIC_VALUES, SimulationDoc};
 pub(crate) use source::SourceDoc;
 
 use crate::diagnostic::{Code, Diagnostic, quoted};

@@ -1,12 +1,15 @@
 //! `Simulation`: a world to simulate rollouts in.
 
 use super::policy::selector;
-use crate::fields::{Cx, Fields, Spot, list};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::fields::{Cx, Fields, Spot, list, spot};
 use crate::node::Node;
 use crate::shapes::simulation as shapes;
+use crate::source::Place;
 use crate::values;
+use std::collections::BTreeMap;
 use wavegate_model::simulation::{
-    Answer, Fault, Metric, Network, Nodes, Page, Simulation, Traffic, Value,
+    Answer, Fault, LatencyUnit, Metric, Network, Nodes, Page, Simulation, Traffic, Value,
 };
 use wavegate_model::{Selector, SourceName};
 
@@ -14,6 +17,9 @@ use wavegate_model::{Selector, SourceName};
 pub(crate) struct SimulationDoc {
     pub(crate) name: Spot<String>,
     pub(crate) simulation: Simulation,
+    /// Sources that it answers for, by the field that says so.
+    pub(crate) metrics: Vec<Spot<String>>,
+    pub(crate) pages: Vec<Spot<String>>,
 }
 
 /// What a simulated metric can say.
@@ -31,17 +37,23 @@ pub(crate) const METRIC_VALUES: &[(&str, Value)] = &[
     ("nodes", Value::Nodes),
 ];
 
+/// What latencies are told in.
+pub(crate) const LATENCY_UNITS: &[(&str, LatencyUnit)] = &[
+    ("s", LatencyUnit::Seconds),
+    ("ms", LatencyUnit::Milliseconds),
+];
+
 impl SimulationDoc {
     pub(super) fn read(cx: Cx<'_>, name: Option<Spot<String>>, spec: &Node) -> Option<Self> {
         let usual = Simulation::default();
         let mut fields = Fields::open(cx, spec, &shapes::SIMULATION)?;
         let bad = fields.or("bad", usual.bad, values::share);
-        let faults = fields.or("faults", usual.faults, list(fault));
+        let faults = fields.optional("faults", list(spot(fault)));
         let nodes = fields.or("nodes", usual.nodes, nodes);
         let traffic = fields.or("traffic", usual.traffic, traffic);
         let network = fields.or("network", usual.network, network);
-        let metrics = fields.or("metrics", usual.metrics, list(metric));
-        let pages = fields.or("pages", usual.pages, list(page));
+        let metrics = fields.or("metrics", Vec::new(), list(metric));
+        let pages = fields.or("pages", Vec::new(), list(page));
         let approve_after = fields.or("approveAfter", usual.approve_after, values::duration);
         let give_up_after = fields.or(
             "giveUpAfter",
@@ -49,7 +61,12 @@ impl SimulationDoc {
             values::duration_above_zero,
         );
         fields.finish()?;
-        let faults = faults?;
+        let faults = match faults? {
+            Some(faults) => named_once(cx, faults)?,
+            None => usual.faults,
+        };
+        let (metrics, metrics_of): (Vec<_>, Vec<_>) = metrics?.into_iter().unzip();
+        let (pages, pages_of): (Vec<_>, Vec<_>) = pages?.into_iter().unzip();
         if faults.is_empty() {
             let hint = "leave `faults` out for common ones, or say `bad: 0%`";
             return cx.bad_value(spec, "no bad release could be drawn", Some(hint.into()));
@@ -62,13 +79,31 @@ impl SimulationDoc {
                 nodes: nodes?,
                 traffic: traffic?,
                 network: network?,
-                metrics: metrics?,
-                pages: pages?,
+                metrics,
+                pages,
                 approve_after: approve_after?,
                 give_up_after: give_up_after?,
             },
+            metrics: metrics_of,
+            pages: pages_of,
         })
     }
+}
+
+/// Reports tell faults apart by their names.
+fn named_once(cx: Cx<'_>, faults: Vec<Spot<Fault>>) -> Option<Vec<Fault>> {
+    let mut seen: BTreeMap<&str, &Place> = BTreeMap::new();
+    let mut good = true;
+    for fault in &faults {
+        if let Some(first) = seen.insert(&fault.value.name, &fault.place) {
+            good = false;
+            let message = format!("two faults are called `{}`", fault.value.name);
+            let problem = Diagnostic::error(Code::Duplicate, message);
+            let problem = problem.at(fault.place.clone(), "again");
+            cx.problems.push(problem.see(first.clone(), "first"));
+        }
+    }
+    good.then(|| faults.into_iter().map(|fault| fault.value).collect())
 }
 
 fn fault(cx: Cx<'_>, node: &Node) -> Option<Fault> {
@@ -193,38 +228,48 @@ fn network(cx: Cx<'_>, node: &Node) -> Option<Network> {
     })
 }
 
-fn source(cx: Cx<'_>, node: &Node) -> Option<SourceName> {
-    Some(SourceName::new(values::document_name(cx, node)?))
+fn source(cx: Cx<'_>, node: &Node) -> Option<Spot<String>> {
+    spot(values::document_name)(cx, node)
 }
 
-fn metric(cx: Cx<'_>, node: &Node) -> Option<Metric> {
+fn metric(cx: Cx<'_>, node: &Node) -> Option<(Metric, Spot<String>)> {
     let mut fields = Fields::open(cx, node, &shapes::METRIC)?;
     let source = fields.required("source", source);
     let contains = fields.or("contains", String::new(), values::text);
     let value = fields.required("value", values::choice(METRIC_VALUES));
+    let unit = fields.optional("unit", spot(values::choice(LATENCY_UNITS)));
     let cluster_label = fields.optional("clusterLabel", values::text);
     fields.finish()?;
-    Some(Metric {
-        source: source?,
+    let (source, value, unit) = (source?, value?, unit?);
+    if let Some(unit) = unit.as_ref().filter(|_| !value.is_latency()) {
+        let problem = Diagnostic::error(Code::BadValue, "only `p50`, `p95` and `p99` have a unit");
+        return cx.fail(problem.at(unit.place.clone(), "").hint("leave `unit` out"));
+    }
+    let metric = Metric {
+        source: SourceName::new(source.value.clone()),
         contains: contains?,
-        value: value?,
+        value,
+        unit: unit.map_or_else(Default::default, |unit| unit.value),
         cluster_label: cluster_label?,
-    })
+    };
+    Some((metric, source))
 }
 
-fn page(cx: Cx<'_>, node: &Node) -> Option<Page> {
+fn page(cx: Cx<'_>, node: &Node) -> Option<(Page, Spot<String>)> {
     let mut fields = Fields::open(cx, node, &shapes::PAGE)?;
     let source = fields.required("source", source);
     let contains = fields.or("contains", String::new(), values::text);
     let healthy = fields.required("healthy", answer);
     let failing = fields.required("failing", answer);
     fields.finish()?;
-    Some(Page {
-        source: source?,
+    let source = source?;
+    let page = Page {
+        source: SourceName::new(source.value.clone()),
         contains: contains?,
         healthy: healthy?,
         failing: failing?,
-    })
+    };
+    Some((page, source))
 }
 
 fn answer(cx: Cx<'_>, node: &Node) -> Option<Answer> {

@@ -1,7 +1,7 @@
 //! Maps of `Simulation`.
 
 use super::policy::SELECTOR;
-use crate::kinds::METRIC_VALUES;
+use crate::kinds::{LATENCY_UNITS, METRIC_VALUES};
 use crate::shape::{Kind, Shape, defaulted, optional, required, words};
 
 pub(crate) const SIMULATION: Shape = Shape::of(
@@ -280,6 +280,12 @@ pub(crate) const METRIC: Shape = Shape::of(
             "value",
             Kind::Words(|| words(METRIC_VALUES)),
             "What it says of the requests that the query is about.",
+        ),
+        defaulted(
+            "unit",
+            Kind::Words(|| words(LATENCY_UNITS)),
+            "\"s\"",
+            "Unit of a latency: of `p50`, `p95` and `p99`.",
         ),
         optional(
             "clusterLabel",

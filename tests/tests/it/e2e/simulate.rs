@@ -232,7 +232,7 @@ fn a_plugin_can_be_compared_and_what_is_not_described_is_asked_for() {
     );
     world(
         &fleet,
-        "  metrics: [{source: prom, contains: p95_ms, value: p95}]\n",
+        "  metrics: [{source: prom, contains: p95_ms, value: p95, unit: ms}]\n",
     );
     let done = fleet
         .wavegate(&["simulate", "demo", "--runs", "3"])
