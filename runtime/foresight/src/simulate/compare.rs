@@ -33,9 +33,14 @@ pub struct Difference {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// Whether no difference would look like this as well: the interval has zero in it.
+    /// Whether no difference would look like this as well: the interval has zero in it, or the
+    /// pairs are too few to tell.
     pub noise: bool,
 }
+
+/// Pairs below which nothing is called a difference, however alike they are: of six that differ
+/// by chance alone, all point one way in 1 of 32 cases, and of five in 1 of 16.
+pub(super) const PAIRS_MIN: usize = 6;
 
 /// A figure of a run; none of a run that it says nothing about.
 type Figure = fn(&Run) -> Option<f64>;
@@ -120,7 +125,7 @@ fn difference(figure: &str, unit: &str, pairs: &[(f64, f64)]) -> Difference {
         difference: rounded(middle),
         low: bound(low),
         high: bound(high),
-        noise: low <= 0.0 && high >= 0.0,
+        noise: pairs.len() < PAIRS_MIN || (low <= 0.0 && high >= 0.0),
     }
 }
 
@@ -153,5 +158,11 @@ mod tests {
         );
         assert!(difference("x", "ms", &[]).noise, "nor do none");
         assert!(difference("x", "ms", &[(1.0, 5.0)]).noise, "nor does one");
+        let alike = |n: usize| difference("x", "count", &vec![(1.0, 5.0); n]);
+        assert!(alike(5).noise, "few that are all alike, nor they");
+        assert!(!alike(6).noise, "more do");
+        // Within 1.96 standard errors of zero these are not, and within Student's 2.571 they are.
+        let spread: Vec<(f64, f64)> = [0.0, 0.0, 1.0, 2.0, 4.0, 6.0].map(|d| (0.0, d)).into();
+        assert!(difference("x", "count", &spread).noise, "a wide spread");
     }
 }

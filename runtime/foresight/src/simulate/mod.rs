@@ -10,6 +10,7 @@ mod one;
 mod people;
 mod report;
 mod stats;
+mod student;
 mod summary;
 mod tally;
 #[cfg(test)]

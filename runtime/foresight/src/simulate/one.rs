@@ -310,6 +310,7 @@ impl Going<'_> {
             None if self.tally.held => Outcome::Held,
             None => Outcome::Unfinished,
         };
+        let stopped = self.tally.stopped;
         let mut acted = self.tally.acted;
         if outcome == Outcome::Unfinished && acted.is_none() {
             let waiting = explain::explain(self.engine.state(), self.now);
@@ -332,6 +333,7 @@ impl Going<'_> {
             outcome,
             took_ms: self.now.since(self.opened.start).0,
             acted_ms: acted.as_ref().map(|(at, _)| at.since(self.opened.start).0),
+            stopped_ms: stopped.map(|at| at.since(self.opened.start).0),
             acted: acted.map(|(_, what)| what),
             failed_sites: self.tally.failed_sites,
             before_stop: self.before_stop.unwrap_or(in_all),

@@ -1,6 +1,6 @@
 //! What a simulation tells: the same figures as JSON, as a table and as a page.
 
-use super::compare::{Comparison, Difference};
+use super::compare::{Comparison, Difference, PAIRS_MIN};
 use super::stats::{Quantiles, Share};
 use super::summary::Summary;
 use super::tally::Run;
@@ -100,6 +100,7 @@ pub(super) fn rows(subject: &Subject) -> Vec<(&'static str, String)> {
         ("time to done", times(&s.done_ms)),
         ("false alarms", share(&s.false_alarms)),
         ("bad caught", share(&s.caught)),
+        ("before any harm", share(&s.caught_unharmed)),
         ("bad contained", share(&s.contained)),
         ("bad missed", share(&s.missed)),
         ("time to catch", times(&s.caught_ms)),
@@ -202,8 +203,8 @@ pub(super) fn says(d: &Difference) -> String {
         "ms" => format!("{:.1} s", value / 1000.0),
         _ => format!("{value:.1}"),
     };
-    if d.pairs < 2 {
-        return "too few runs to compare".to_owned();
+    if d.pairs < PAIRS_MIN as u64 {
+        return format!("too few runs to compare ({} pairs)", d.pairs);
     }
     let verdict = if d.noise {
         "noise"

@@ -1,5 +1,6 @@
 //! Quantiles, shares and their confidence intervals.
 
+use super::student::quantile_95;
 use serde::{Deserialize, Serialize};
 
 /// The 97.5th percentile of the standard normal distribution: 95 % lie between it and its negative.
@@ -78,7 +79,7 @@ impl Share {
     }
 }
 
-/// Mean of differences, with its 95 % interval.
+/// Mean of differences, with its 95 % interval by Student's t.
 pub(super) fn mean(differences: &[f64]) -> (f64, f64, f64) {
     let n = as_f64(differences.len() as u64);
     if differences.is_empty() {
@@ -88,7 +89,7 @@ pub(super) fn mean(differences: &[f64]) -> (f64, f64, f64) {
     let squares: f64 = differences.iter().map(|d| (d - mean) * (d - mean)).sum();
     // Of one value nothing is known about the spread.
     let half = if differences.len() > 1 {
-        Z * (squares / (n - 1.0) / n).sqrt()
+        quantile_95(differences.len() as u64 - 1) * (squares / (n - 1.0) / n).sqrt()
     } else {
         f64::MAX
     };
@@ -136,6 +137,8 @@ mod tests {
             "{none:?}"
         );
         let (middle, low, high) = mean(&[1.0, 2.0, 3.0]);
-        assert!(middle == 2.0 && (high - low - 2.0 * Z / 3.0_f64.sqrt()).abs() < 1e-9);
+        // As scipy's `t.interval(0.95, 2, 2, sem([1, 2, 3]))`.
+        assert!(middle == 2.0 && (low + 0.484_138).abs() < 1e-5, "{low}");
+        assert!((high - 4.484_138).abs() < 1e-5, "{high}");
     }
 }

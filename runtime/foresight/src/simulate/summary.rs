@@ -22,13 +22,15 @@ pub struct Summary {
     pub unfinished: Share,
     /// Bad releases that were stopped.
     pub caught: Share,
+    /// Of these, the ones that had spoiled no request when they were stopped.
+    pub caught_unharmed: Share,
     /// Bad releases that went on to the end, and are not where they are bad.
     pub contained: Share,
     /// Bad releases that are where they are bad.
     pub missed: Share,
     /// Bad releases that were neither done nor stopped.
     pub open: Share,
-    /// Milliseconds from start to the first site that failed, of bad releases that were caught.
+    /// Milliseconds from start to the stop, of bad releases that were caught.
     pub caught_ms: Quantiles,
     /// Clusters that had a node of a bad release before it was stopped.
     pub clusters_exposed: Quantiles,
@@ -67,7 +69,7 @@ pub struct ByFault {
     pub contained: Share,
     /// Missed.
     pub missed: Share,
-    /// Milliseconds to the first site that failed.
+    /// Milliseconds to the stop.
     pub caught_ms: Quantiles,
     /// Nodes that served with it before it was stopped.
     pub nodes_exposed: Quantiles,
@@ -106,6 +108,7 @@ impl Summary {
             false_alarms: share(&good, Told::FalseAlarm),
             unfinished: share(&good, Told::Open),
             caught: share(&bad, Told::Caught),
+            caught_unharmed: unharmed(&bad),
             contained: share(&bad, Told::Contained),
             missed: share(&bad, Told::Missed),
             open: share(&bad, Told::Open),
@@ -130,7 +133,14 @@ fn told<'a>(runs: &'a [&Run], told: Told) -> impl Iterator<Item = &'a Run> {
 }
 
 fn caught_ms(bad: &[&Run]) -> Quantiles {
-    Quantiles::of(told(bad, Told::Caught).filter_map(|run| run.acted_ms))
+    Quantiles::of(told(bad, Told::Caught).filter_map(|run| run.stopped_ms))
+}
+
+/// Of those that were caught: what chance would have stopped as well is among them, and what shows
+/// in no request.
+fn unharmed(bad: &[&Run]) -> Share {
+    let unharmed = told(bad, Told::Caught).filter(|run| run.before_stop.harmed == 0);
+    Share::of(unharmed.count(), told(bad, Told::Caught).count())
 }
 
 fn by_fault(bad: &[&Run]) -> Vec<ByFault> {

@@ -98,6 +98,8 @@ pub struct Run {
     pub took_ms: u64,
     /// From the start until the first site failed, or the rollout held.
     pub acted_ms: Option<u64>,
+    /// From the start until the rollout was stopped: nothing new started any more.
+    pub stopped_ms: Option<u64>,
     /// What made the first site fail, or the rollout hold: a gate, a limit, or what it waited for.
     pub acted: Option<String>,
     /// Sites that failed.

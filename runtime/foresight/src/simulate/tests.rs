@@ -1,5 +1,7 @@
 //! Simulations with scripted components: small, and with everything else as it is.
 
+mod figures;
+
 use super::{
     Ask, Broken, Comparison, Opened, Options, Outcome, Report, Run, Subject, Summary, Told, Worlds,
     page, simulate, table,
