@@ -55,7 +55,10 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     cli.global.color.apply();
-    let done = start(cli);
+    let done = start(cli).and_then(|exit| match output::lost() {
+        None => Ok(exit),
+        Some(error) => Err(anyhow::anyhow!("cannot write the results: {error}").into()),
+    });
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => {

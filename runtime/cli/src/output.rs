@@ -2,7 +2,8 @@
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use std::io::{IsTerminal, Result, Write};
+use std::io::{Error, ErrorKind, IsTerminal, Result, Write};
+use std::sync::OnceLock;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -72,10 +73,33 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
+/// The first error of standard output.
+static LOST: OnceLock<Error> = OnceLock::new();
+
 /// Data: a line on standard output. A reader that has gone away, such as `head`, misses the rest:
-/// a rollout goes on whether anybody reads or not.
+/// a rollout goes on whether anybody reads or not, and with a full disk, too.
 pub(crate) fn data(text: &str) {
-    let _ = writeln!(anstream::stdout(), "{text}");
+    keep(writeln!(anstream::stdout(), "{text}"));
+}
+
+/// Data: bytes as they are.
+pub(crate) fn bytes(text: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    keep(out.write_all(text).and_then(|()| out.flush()));
+}
+
+fn keep(written: Result<()>) {
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // Of several errors the first says most.
+        let _ = LOST.set(error);
+    }
+}
+
+/// Why data was lost: the command has done its work, and its results are nowhere.
+pub(crate) fn lost() -> Option<&'static Error> {
+    LOST.get()
 }
 
 /// Data: a JSON object on one line.

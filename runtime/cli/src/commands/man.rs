@@ -6,19 +6,15 @@ use crate::output::{self, Format, JSON_VERSION, STRONG, paint};
 use clap::{Arg, Command, CommandFactory as _};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 /// The schema of documents of all kinds, by this name.
 const ANY: &str = "any";
 
 /// Writes the completions for a shell.
 pub(crate) fn completions(shell: clap_complete::Shell) -> Exit {
-    clap_complete::generate(
-        shell,
-        &mut Cli::command(),
-        "wavegate",
-        &mut std::io::stdout(),
-    );
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "wavegate", &mut text);
+    output::bytes(&text);
     Exit::Done
 }
 
@@ -46,7 +42,7 @@ pub(crate) fn man(name: Option<&str>) -> Result<Exit> {
     clap_mangen::Man::new(page).render(&mut text)?;
     text.extend(environment(&variables).into_bytes());
     text.extend(exit_status().into_bytes());
-    std::io::stdout().write_all(&text)?;
+    output::bytes(&text);
     Ok(Exit::Done)
 }
 

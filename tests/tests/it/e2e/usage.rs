@@ -223,3 +223,23 @@ fn a_stage_that_its_nodes_cannot_carry_is_told_before_the_start() {
         fleet.assert_nothing_is_left();
     }
 }
+
+#[test]
+fn results_that_are_lost_are_told() {
+    let fleet = Fleet::quickstart();
+    for arguments in [
+        &["schema", "any"][..],
+        &["validate", "demo", "--format", "json"],
+        &["simulate", "demo", "--runs", "2"],
+        &["completions", "bash"],
+        &["man", "run"],
+    ] {
+        let full = std::fs::File::create("/dev/full").expect("it is a device");
+        let command = fleet.command(arguments).stdout(full).output();
+        let done = command.expect("it can be run");
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{arguments:?}: {told}");
+        let says = "cannot write the results: No space left";
+        assert!(told.contains(says), "{arguments:?}: {told}");
+    }
+}
