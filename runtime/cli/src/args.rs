@@ -212,6 +212,15 @@ pub(crate) struct Simulate {
         value_name = "NAME|FILE|DIR|strategy=REF|gate/NAME=REF"
     )]
     pub(crate) compare: Option<String>,
+    /// Configuration of the other plugin, as YAML or JSON; that of the plugin before if none is
+    /// given.
+    #[arg(
+        long,
+        env = "WAVEGATE_CONFIG",
+        value_name = "FILE|-",
+        requires = "compare"
+    )]
+    pub(crate) config: Option<PathBuf>,
     /// Writes the report as one page, with plots, that needs no network.
     #[arg(long, env = "WAVEGATE_HTML", value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
@@ -377,6 +386,9 @@ pub(crate) struct ImportCases {
     /// Where the cases go; standard output, if none is named.
     #[arg(long, env = "WAVEGATE_OUT", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Writes the file of --out anew if it is there already, with all that was filled in.
+    #[arg(long, env = "WAVEGATE_FORCE")]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,7 @@ mod requests;
 mod shipped;
 mod simulated;
 mod swap_text;
+mod target;
 mod toolbox;
 mod verdicts;
 mod words;

@@ -145,6 +145,18 @@ fn what_a_prometheus_recorded_becomes_cases() {
     filled(["pass", "pass", "fail"]);
     shop.test().expect(20);
 
+    // What somebody filled in is kept, and nothing is fetched for a file that cannot be written.
+    let kept = std::fs::read_to_string(&file).expect("it is there");
+    let again = shop.import("errors", &out).expect(2);
+    assert!(again.err.contains("it is there already"), "{}", again.err);
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), kept);
+    let nowhere = [&window[..], &["--out", "nodir/cases.yaml"]].concat();
+    let nowhere = shop.import("errors", &nowhere).expect(2);
+    assert!(nowhere.err.contains("cannot write it"), "{}", nowhere.err);
+    shop.import("errors", &[&out[..], &["--force"]].concat())
+        .expect(0);
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), text);
+
     // The cases need no server; an import does.
     shop.prometheus.kill();
     filled(["pass", "fail", "fail"]);
@@ -175,6 +187,11 @@ fn an_import_that_makes_no_sense_is_refused() {
             "errors",
             &["--from", &early, "--to", &late, "--every", "1ms"],
             "more than 1440",
+        ),
+        (
+            "errors",
+            &["--from", &early, "--every", "0s"],
+            "longer than 0",
         ),
         (
             "errors",

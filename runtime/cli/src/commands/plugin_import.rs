@@ -7,12 +7,13 @@ use crate::exit::{Exit, Failure, Result};
 use crate::host::{Host, StateDir};
 use crate::output::{self, Format, JSON_VERSION};
 use crate::prepare::{self, Prepared};
+use crate::target::{Existing, Target};
 use crate::toolbox::words;
 use crate::words::{plural, verdict_word};
-use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use wavegate_conductor::consult::scope;
 use wavegate_conductor::evidence::{Asking, rounds};
@@ -57,6 +58,7 @@ struct JsonLeftOut {
 pub(crate) async fn import(args: ImportCases, dir: &StateDir, format: Format) -> Result<Exit> {
     let instants = instants(&args)?;
     let settled = duration("--settled", &args.settled)?;
+    let out = target(&args)?;
     let documents = prepare::load(&args.files)?;
     let name = one_of("rollout", documents.rollouts(), args.rollout.as_deref())?;
     let name = name.ok_or_else(|| {
@@ -91,15 +93,26 @@ pub(crate) async fn import(args: ImportCases, dir: &StateDir, format: Format) ->
         return Err(Failure::new(Exit::Unreachable, none));
     }
     let text = importer.text(&cases);
-    match &args.out {
-        Some(path) => {
-            std::fs::write(path, text)
-                .with_context(|| format!("failed to write {}", path.display()))?;
+    match out {
+        Some(target) => {
+            target.write(&text)?;
             tell(&args, &cases, left_out, format);
         }
         None => output::data(text.trim_end()),
     }
     Ok(Exit::Done)
+}
+
+/// Where the cases go. In a file that is there already somebody may have filled in what should
+/// have come of them.
+fn target(args: &ImportCases) -> Result<Option<Target>> {
+    let existing = if args.force {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
+    let check = |path: &PathBuf| Target::check("--out", path, existing, &args.files);
+    args.out.as_ref().map(check).transpose()
 }
 
 fn tell(args: &ImportCases, cases: &[Case], left_out: Vec<JsonLeftOut>, format: Format) {
@@ -131,7 +144,10 @@ fn instants(args: &ImportCases) -> Result<Vec<Timestamp>> {
     if to < from {
         return Err(Failure::usage("--to is before --from"));
     }
-    if every.0 == 0 || to.since(from).0 / every.0 >= CASES_MAX {
+    if every.0 == 0 {
+        return Err(Failure::usage("--every has to be longer than 0"));
+    }
+    if to.since(from).0 / every.0 >= CASES_MAX {
         return Err(
             Failure::usage(format!("these are more than {CASES_MAX} instants"))
                 .hint("take a shorter window, or a longer --every"),

@@ -1,15 +1,15 @@
 //! `simulate`: a rollout over simulated fleets, again and again.
 
 use crate::args::Simulate;
-use crate::commands::plugin::{named, refused};
+use crate::commands::plugin::{self, named, refused};
 use crate::exit::{Exit, Failure, Result};
 use crate::host::{Host, StateDir};
 use crate::output::{self, Format, JSON_VERSION};
 use crate::prepare;
 use crate::simulated::{Here, Simulated};
-use anyhow::Context as _;
+use crate::target::{Existing, Target};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use wavegate_conductor::swap;
 use wavegate_documents::Documents;
@@ -30,11 +30,12 @@ pub(crate) async fn simulate(args: Simulate, dir: &StateDir, format: Format) -> 
         Failure::usage("the documents have no `Rollout`").hint("name the file that has one, too")
     })?;
     let simulation = world(&documents, args.simulation.as_deref())?;
+    let html = target(&args)?;
     let host = Host::without_journal(dir)?;
     let mut subjects = vec![(name.clone(), spec(&host, &documents, &name).await?)];
     if let Some(other) = &args.compare {
-        let first = &subjects[0].1;
-        subjects.push(self::other(&host, &documents, first, other).await?);
+        let (first, config) = (&subjects[0].1, args.config.as_deref());
+        subjects.push(self::other(&host, &documents, first, other, config).await?);
     }
     let options = Options {
         runs: args.runs,
@@ -45,17 +46,31 @@ pub(crate) async fn simulate(args: Simulate, dir: &StateDir, format: Format) -> 
         give_up_after: simulation.give_up_after,
     };
     let report = report(&host, subjects, simulation, &options, format)?;
-    if let Some(path) = &args.html {
-        std::fs::write(path, page(&report))
-            .with_context(|| format!("failed to write {}", path.display()))?;
-        output::say(&format!("wrote {}", path.display()));
-    }
+    // The data comes first: it is there also when the disk is full.
     if format == Format::Json {
         output::json(&report);
     } else {
         output::data(table(&report).trim_end());
     }
+    if let (Some(target), Some(path)) = (html, &args.html) {
+        target.write(&page(&report))?;
+        output::say(&format!("wrote {}", path.display()));
+    }
     Ok(Exit::Done)
+}
+
+/// Where the page goes.
+fn target(args: &Simulate) -> Result<Option<Target>> {
+    let compared = args.compare.iter().map(PathBuf::from);
+    let read: Vec<PathBuf> = args
+        .files
+        .iter()
+        .cloned()
+        .chain(compared)
+        .chain(args.config.clone())
+        .collect();
+    let check = |path: &PathBuf| Target::check("--html", path, Existing::Replace, &read);
+    args.html.as_ref().map(check).transpose()
 }
 
 /// The one that was named, or the only one there is; none if there is none.
@@ -68,6 +83,12 @@ pub(crate) fn one_of<'a>(
     let listed = all.join(", ");
     match (wanted, all.as_slice()) {
         (Some(wanted), all) if all.contains(&wanted) => Ok(Some(wanted.to_owned())),
+        (Some(wanted), []) => Err(Failure::usage(format!(
+            "the documents have no {what} `{wanted}`"
+        ))
+        .hint(format!(
+            "they have no {what} at all; name the file that has one, too"
+        ))),
         (Some(wanted), _) => Err(Failure::usage(format!(
             "the documents have no {what} `{wanted}`"
         ))
@@ -112,35 +133,18 @@ async fn other(
     documents: &Documents,
     first: &Spec,
     text: &str,
+    config: Option<&Path>,
 ) -> Result<(String, Spec)> {
-    if documents.rollouts().any(|name| name == text) {
-        return Ok((text.to_owned(), spec(host, documents, text).await?));
+    let rollout = documents.rollouts().any(|name| name == text);
+    if text.contains('=') && !rollout {
+        return Ok((text.to_owned(), swapped(host, first, text, config).await?));
     }
-    if text.contains('=') {
-        let (part, reference) = named(text)?;
-        let base = std::env::current_dir()?;
-        let swapped = swap::prepare(&*host.plugins, first, part, reference, &base, None).await;
-        let (swapped, _) = swapped.map_err(|obstacle| refused(&obstacle, None))?;
-        let mut spec = first.clone();
-        let to = swapped.to;
-        match swapped.part {
-            Part::Strategy => {
-                (spec.pins.strategy, spec.policy.strategy.config) = (to.digest, to.config);
-                spec.pins.strategy_name = to.writes.plugin;
-            }
-            Part::Gate(gate) => {
-                spec.pins.gates.insert(gate.clone(), to.digest);
-                for known in spec
-                    .policy
-                    .gates
-                    .iter_mut()
-                    .filter(|known| known.name == gate)
-                {
-                    known.config.clone_from(&to.config);
-                }
-            }
-        }
-        return Ok((text.to_owned(), spec));
+    if config.is_some() {
+        return Err(Failure::usage("--config is that of another plugin")
+            .hint("say which: --compare strategy=REF or gate/NAME=REF"));
+    }
+    if rollout {
+        return Ok((text.to_owned(), spec(host, documents, text).await?));
     }
     let path = PathBuf::from(text);
     if !path.exists() {
@@ -149,7 +153,7 @@ async fn other(
             Failure::usage(format!("there is nothing called `{text}` to compare with")).hint(
                 format!(
                     "name a rollout of the documents ({}), a file or folder of other documents, or \
-                 another plugin, as in strategy=rolling",
+                 another plugin, as in strategy=rolling with its --config",
                     listed.join(", ")
                 ),
             ),
@@ -159,6 +163,36 @@ async fn other(
     let name = one_of("rollout", others.rollouts(), None)?;
     let name = name.ok_or_else(|| Failure::usage(format!("`{text}` has no `Rollout`")))?;
     Ok((text.to_owned(), spec(host, &others, &name).await?))
+}
+
+/// The same rollout with another plugin in a part of its policy.
+async fn swapped(host: &Host, first: &Spec, text: &str, config: Option<&Path>) -> Result<Spec> {
+    let (part, reference) = named(text)?;
+    let config = config.map(plugin::read).transpose()?;
+    let json = config.as_ref().map(|config| config.json().to_owned());
+    let base = std::env::current_dir()?;
+    let prepared = swap::prepare(&*host.plugins, first, part, reference, &base, json).await;
+    let (swapped, _) = prepared.map_err(|obstacle| {
+        let mut failure = refused(&obstacle, config.as_ref());
+        // A simulation changes nothing anyway.
+        failure.error = anyhow::anyhow!("{obstacle}");
+        failure
+    })?;
+    let (mut spec, to) = (first.clone(), swapped.to);
+    match swapped.part {
+        Part::Strategy => {
+            (spec.pins.strategy, spec.policy.strategy.config) = (to.digest, to.config);
+            spec.pins.strategy_name = to.writes.plugin;
+        }
+        Part::Gate(gate) => {
+            let mut known = spec.policy.gates.iter_mut();
+            if let Some(known) = known.find(|known| known.name == gate) {
+                known.config = to.config;
+            }
+            spec.pins.gates.insert(gate, to.digest);
+        }
+    }
+    Ok(spec)
 }
 
 fn report(

@@ -247,3 +247,50 @@ fn a_plugin_can_be_compared_and_what_is_not_described_is_asked_for() {
         missing.err
     );
 }
+
+#[test]
+fn another_plugin_is_compared_with_a_configuration_of_its_own() {
+    let fleet = Fleet::quickstart();
+    let compared = ["simulate", "demo", "--runs", "10", "--compare"];
+    let with = |more: &[&str]| fleet.wavegate(&[&compared[..], more].concat());
+    // That of canary is not one for rolling.
+    let told = with(&["strategy=rolling"]).expect(20).err;
+    assert!(told.contains("with --config"), "{told}");
+    assert!(!told.contains("nothing was changed"), "{told}");
+    std::fs::write(fleet.folder().join("rolling.yaml"), "{}\n").expect("it is ours");
+    let done = with(&["strategy=rolling", "--config", "rolling.yaml"]).expect(0);
+    assert!(
+        done.out.contains("strategy=rolling against"),
+        "{}",
+        done.out
+    );
+    let told = with(&["shop-2", "--config", "rolling.yaml"]).expect(2).err;
+    assert!(
+        told.contains("--config is that of another plugin"),
+        "{told}"
+    );
+    let unknown = ["simulate", "demo", "--simulation", "storm"];
+    let told = fleet.wavegate(&unknown).expect(2).err;
+    assert!(told.contains("they have no simulation at all"), "{told}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_before_the_runs() {
+    let fleet = Fleet::quickstart();
+    let policy = fleet.read("policy.yaml");
+    for (path, says) in [
+        ("nodir/x.html", "cannot write it"),
+        ("demo", "it is a folder"),
+        ("demo/policy.yaml", "it is a file that is read"),
+        ("-", "`-` is none"),
+    ] {
+        // So many runs would take minutes.
+        let arguments = ["simulate", "demo", "--runs", "1000000", "--html", path];
+        let done = fleet.wavegate(&arguments).expect(2);
+        assert!(done.err.contains(says), "{path}: {}", done.err);
+        assert!(done.err.contains("hint:"), "{path}: {}", done.err);
+        assert_eq!(done.out, "");
+    }
+    assert_eq!(fleet.read("policy.yaml"), policy);
+    assert!(!fleet.folder().join("-").exists());
+}
