@@ -221,7 +221,7 @@ impl Run<'_> {
             one.map_err(|source| VerifyError::Named { seq, source })?;
         }
         // Reading failed, and did not when it was tried again.
-        let seq = told().last().map_or(0, |(seq, _)| seq);
+        let seq = told().next_back().map_or(0, |(seq, _)| seq);
         Err(VerifyError::Named { seq, source })
     }
 

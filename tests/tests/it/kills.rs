@@ -144,7 +144,7 @@ fn kill_at_all(stories: &[(Way, Moments)]) {
 }
 
 /// No rollout of [`Way::Rolling`] appends so often, and the last kills find it ended.
-const APPENDS_MAX: usize = 140;
+const APPENDS_MAX: usize = 170;
 
 /// Between any two appends to the journal, and after each, the host is killed; it goes on to the
 /// same end. The slow tier takes all of them, the usual one some.
