@@ -1,6 +1,7 @@
 //! Carries commands to drivers and brings the answers back as inputs.
 
-use crate::runner::{Arrival, Fleet};
+use crate::fleet::Fleet;
+use crate::runner::Arrival;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use wavegate_engine::command::{Change, Effect};

@@ -13,6 +13,7 @@
 pub mod consult;
 pub mod effects;
 pub mod evidence;
+mod fleet;
 mod guarded;
 mod queue;
 pub mod record;

@@ -1,12 +1,13 @@
 //! The loop of one rollout.
 
+use crate::fleet::{Fleet, attach};
 use crate::guarded::{Guarded, PANICKED, unless_it_panics};
 use crate::record::{STEP, StepRecord, read_story, record};
 use crate::watch::{Attention, Refused};
 use crate::watchers::Watchers;
 use crate::{Event, OnHold, Options, Outcome, Ports, RunError, consult, effects, queue, swap};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch as signal};
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,9 +18,8 @@ use wavegate_engine::input::Request;
 use wavegate_engine::state::SitePhase;
 use wavegate_engine::swap::Swap;
 use wavegate_engine::{Command, End, Engine, Fact, Input, Spec, State, Step, Verb};
-use wavegate_model::{ClusterName, Epoch, Generation, RolloutId, SiteName, Timestamp};
+use wavegate_model::{ClusterName, Generation, RolloutId, SiteName, Timestamp};
 use wavegate_ports::Durable;
-use wavegate_ports::driver::{Driver, DriverScope};
 use wavegate_ports::journal::{self, Batch, Blob, JournalError, NewRecord};
 
 /// Inputs that may wait for the loop: a few for each of a thousand clusters. A sender beyond
@@ -60,79 +60,6 @@ impl Arrival {
             blobs: Vec::new(),
         }
     }
-}
-
-/// Who drives which cluster, and the epochs of this host.
-#[derive(Clone)]
-pub(crate) struct Fleet {
-    pub(crate) rollout: RolloutId,
-    drivers: Arc<Mutex<BTreeMap<ClusterName, Arc<dyn Driver>>>>,
-    claims: Arc<Mutex<BTreeMap<ClusterName, Epoch>>>,
-}
-
-impl Fleet {
-    fn new(ports: &Ports, spec: &Spec) -> Result<Self, RunError> {
-        let mut drivers = BTreeMap::new();
-        for cluster in &spec.clusters {
-            let driver = ports
-                .drivers
-                .get(&cluster.driver)
-                .ok_or_else(|| RunError::NoDriver {
-                    cluster: cluster.name.clone(),
-                    driver: cluster.driver.clone(),
-                })?;
-            drivers.insert(cluster.name.clone(), driver.clone());
-        }
-        Ok(Self {
-            rollout: spec.rollout.clone(),
-            drivers: Arc::new(Mutex::new(drivers)),
-            claims: Arc::default(),
-        })
-    }
-
-    pub(crate) fn driver_of(&self, cluster: &ClusterName) -> Arc<dyn Driver> {
-        let drivers = held(&self.drivers);
-        let driver = drivers.get(cluster);
-        Arc::clone(driver.expect("every cluster of the plan has a driver"))
-    }
-
-    /// A cluster that came while the rollout runs.
-    pub(crate) fn add(&self, cluster: &ClusterName, driver: &Arc<dyn Driver>) {
-        held(&self.drivers).insert(cluster.clone(), Arc::clone(driver));
-    }
-
-    pub(crate) fn note_claim(&self, cluster: &ClusterName, epoch: Epoch) {
-        held(&self.claims).insert(cluster.clone(), epoch);
-    }
-
-    pub(crate) async fn disown(&self, spec: &Spec) {
-        let claims = std::mem::take(&mut *held(&self.claims));
-        for (cluster, epoch) in claims {
-            self.give_up(spec, &cluster, epoch).await;
-        }
-    }
-
-    /// Gives up one cluster, if it was claimed.
-    pub(crate) async fn disown_one(&self, spec: &Spec, cluster: &ClusterName) {
-        let claim = held(&self.claims).remove(cluster);
-        if let Some(epoch) = claim {
-            self.give_up(spec, cluster, epoch).await;
-        }
-    }
-
-    async fn give_up(&self, spec: &Spec, cluster: &ClusterName, epoch: Epoch) {
-        let driver = self.driver_of(cluster);
-        let disowned = driver.disown(&self.rollout, &spec.service, cluster, epoch);
-        if let Err(error) = disowned.await {
-            tracing::warn!(%cluster, %error, "failed to give a cluster up");
-        }
-    }
-}
-
-/// Nothing that holds one of these locks can panic half-way through a change.
-fn held<T>(lock: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    lock.lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Runs a rollout until it ends, holds (if asked to end then), or `stop` becomes true.
@@ -244,41 +171,6 @@ fn drain(first: Arrival, arriving: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival>
         }
     }
     arrivals
-}
-
-/// Tells each driver of its clusters, and of the first that does not take them.
-pub(crate) async fn attach(ports: &Ports, spec: &Spec) -> Result<(), RunError> {
-    let mut result = Ok(());
-    for (name, driver) in &ports.drivers {
-        let clusters: Vec<_> = spec
-            .clusters
-            .iter()
-            .filter(|cluster| cluster.driver == *name)
-            .cloned()
-            .collect();
-        if clusters.is_empty() {
-            continue;
-        }
-        let scope = DriverScope {
-            rollout: spec.rollout.clone(),
-            service: spec.service.clone(),
-            clusters,
-            sites: spec
-                .plan
-                .waves
-                .iter()
-                .flat_map(|wave| wave.sites.clone())
-                .collect(),
-            release: spec.release.clone(),
-        };
-        let attached = driver.attach(scope).await;
-        result = result.and(attached.map_err(|source| RunError::Attach {
-            rollout: spec.rollout.clone(),
-            driver: name.clone(),
-            source,
-        }));
-    }
-    result
 }
 
 /// The engine with everything that a turn needs.

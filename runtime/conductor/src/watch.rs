@@ -1,7 +1,8 @@
 //! Becomes the owner of clusters and looks at them, again and again.
 
 use crate::Options;
-use crate::runner::{Arrival, Fleet};
+use crate::fleet::Fleet;
+use crate::runner::Arrival;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, mpsc};

@@ -1,6 +1,7 @@
 //! The tasks that watch the clusters of the plan, whichever those are.
 
-use crate::runner::{Arrival, Turns, attach};
+use crate::fleet::attach;
+use crate::runner::{Arrival, Turns};
 use crate::watch::{self, Attention, OnOwned, Refused};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
