@@ -46,7 +46,7 @@ impl Exit {
         (Self::RolledBack, "rolled back"),
         (
             Self::Refused,
-            "refused: by policy, by another owner, by a host that took over",
+            "refused: by policy, by another owner, by a host that took over; or a journal is not what was done (`replay`)",
         ),
         (Self::RollbackIncomplete, "rollback incomplete"),
         (
