@@ -24,6 +24,8 @@ use wavegate_plugin_host::PluginHost;
 /// then never does.
 const LOOKS: u32 = 60;
 const LOOK_EVERY: Duration = Duration::from_secs(300);
+/// So often in a thousand looks all clusters of the scene are those of a rollout that is queued.
+const GROWS: u32 = 400;
 /// Somebody notices that a host has died within this time.
 const NOTICED: Duration = Duration::from_secs(5);
 
@@ -119,7 +121,22 @@ impl Tale {
         }
     }
 
+    /// Of those that wait for another one, somebody may get to see more clusters.
+    fn fleet_of_a_queue_grows(&self) {
+        if self.rollouts.len() < 2 {
+            return;
+        }
+        for rollout in self.rollouts.iter().filter(|rollout| !rollout.is_over()) {
+            let state = people::state(&self.swarm, rollout.id());
+            let queued = state.is_some_and(|state| state.clock.queues());
+            if queued && self.swarm.hits(GROWS) {
+                people::change_fleet(&self.swarm, rollout, &self.folder, |_| true);
+            }
+        }
+    }
+
     fn something_happens(&mut self) {
+        self.fleet_of_a_queue_grows();
         let swarm = Arc::clone(&self.swarm);
         let number = usize::try_from(swarm.below(self.rollouts.len() as u64)).unwrap_or(0);
         let rollout = &mut self.rollouts[number];
