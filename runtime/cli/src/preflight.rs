@@ -9,8 +9,8 @@ use crate::output;
 use std::collections::{BTreeMap, BTreeSet};
 use wavegate_engine::Spec;
 use wavegate_model::policy::WhenBusy;
-use wavegate_model::{Cluster, ClusterName, PlannedSite, RolloutId, SourceName};
-use wavegate_ports::driver::{DriverError, DriverScope, Inspection};
+use wavegate_model::{ClusterName, RolloutId, SourceName};
+use wavegate_ports::driver::{DriverError, Inspection};
 use wavegate_ports::sources::Sources;
 
 /// What the clusters said.
@@ -69,32 +69,15 @@ pub(crate) async fn in_the_way(host: &Host, spec: &Spec) -> Vec<RolloutId> {
 }
 
 async fn inspect(host: &Host, spec: &Spec) -> Inspected {
-    let mut by_driver: BTreeMap<&str, Vec<Cluster>> = BTreeMap::new();
-    for cluster in &spec.clusters {
-        let of_driver = by_driver.entry(&cluster.driver).or_default();
-        of_driver.push(cluster.clone());
-    }
     let mut inspected = Inspected::new();
-    for (name, clusters) in by_driver {
+    for (name, scope) in wavegate_conductor::scopes(spec) {
         // A driver that this host does not have was refused before.
         let Some(driver) = host.driver(name) else {
             continue;
         };
-        let scope = DriverScope {
-            rollout: spec.rollout.clone(),
-            service: spec.service.clone(),
-            clusters,
-            sites: sites(spec),
-            release: spec.release.clone(),
-        };
         inspected.extend(driver.inspect(scope).await);
     }
     inspected
-}
-
-fn sites(spec: &Spec) -> Vec<PlannedSite> {
-    let waves = spec.plan.waves.iter();
-    waves.flat_map(|wave| wave.sites.iter().cloned()).collect()
 }
 
 fn of_clusters(spec: &Spec, inspected: &Inspected) -> Vec<Problem> {
@@ -119,7 +102,7 @@ fn of_clusters(spec: &Spec, inspected: &Inspected) -> Vec<Problem> {
             ),
         });
     }
-    for site in sites(spec) {
+    for site in spec.plan.waves.iter().flat_map(|wave| &wave.sites) {
         let members = site.clusters.iter().map(|planned| &planned.name);
         let nodes: Vec<u32> = members
             .filter_map(|name| inspected.get(name)?.as_ref().ok())

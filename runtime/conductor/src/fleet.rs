@@ -80,35 +80,38 @@ fn held<T>(lock: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// What each driver that has clusters of the rollout is to know of it, by the driver's name.
+#[must_use]
+pub fn scopes(spec: &Spec) -> BTreeMap<&str, DriverScope> {
+    let sites = || spec.plan.waves.iter().flat_map(|wave| wave.sites.clone());
+    let mut scopes = BTreeMap::new();
+    for cluster in &spec.clusters {
+        let scope = scopes
+            .entry(cluster.driver.as_str())
+            .or_insert_with(|| DriverScope {
+                rollout: spec.rollout.clone(),
+                service: spec.service.clone(),
+                clusters: Vec::new(),
+                sites: sites().collect(),
+                release: spec.release.clone(),
+            });
+        scope.clusters.push(cluster.clone());
+    }
+    scopes
+}
+
 /// Tells each driver of its clusters, and of the first that does not take them.
 pub(crate) async fn attach(ports: &Ports, spec: &Spec) -> Result<(), RunError> {
     let mut result = Ok(());
-    for (name, driver) in &ports.drivers {
-        let clusters: Vec<_> = spec
-            .clusters
-            .iter()
-            .filter(|cluster| cluster.driver == *name)
-            .cloned()
-            .collect();
-        if clusters.is_empty() {
+    for (name, scope) in scopes(spec) {
+        // A cluster whose driver this host does not have was refused before.
+        let Some(driver) = ports.drivers.get(name) else {
             continue;
-        }
-        let scope = DriverScope {
-            rollout: spec.rollout.clone(),
-            service: spec.service.clone(),
-            clusters,
-            sites: spec
-                .plan
-                .waves
-                .iter()
-                .flat_map(|wave| wave.sites.clone())
-                .collect(),
-            release: spec.release.clone(),
         };
         let attached = driver.attach(scope).await;
         result = result.and(attached.map_err(|source| RunError::Attach {
             rollout: spec.rollout.clone(),
-            driver: name.clone(),
+            driver: name.to_owned(),
             source,
         }));
     }

@@ -34,6 +34,7 @@ use wavegate_ports::journal::{Journal, JournalError};
 use wavegate_ports::plugins::Plugins;
 use wavegate_ports::sources::Sources;
 
+pub use fleet::scopes;
 pub use record::{Story, read_story};
 pub use runner::{Begin, run};
 

@@ -1,5 +1,6 @@
 //! Waits for other rollouts that are at work in the clusters of this one, before it begins.
 
+use crate::fleet::scopes;
 use crate::runner::{Arrival, Turns, stopped};
 use crate::{Outcome, Ports, RunError};
 use std::collections::BTreeMap;
@@ -10,7 +11,6 @@ use wavegate_engine::state::SitePhase;
 use wavegate_engine::{Input, Observation, Spec, State};
 use wavegate_model::policy::WhenBusy;
 use wavegate_model::{ClusterName, RolloutId};
-use wavegate_ports::driver::DriverScope;
 
 /// Between two looks at who owns the clusters: rollouts take minutes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -56,23 +56,10 @@ pub(crate) async fn wait(
 /// could be known; the claim decides.
 async fn owners(ports: &Ports, spec: &Spec) -> BTreeMap<RolloutId, Vec<ClusterName>> {
     let mut owners: BTreeMap<RolloutId, Vec<ClusterName>> = BTreeMap::new();
-    for (name, driver) in &ports.drivers {
-        let of_driver = spec.clusters.iter().filter(|c| c.driver == *name);
-        let scope = DriverScope {
-            rollout: spec.rollout.clone(),
-            service: spec.service.clone(),
-            clusters: of_driver.cloned().collect(),
-            sites: spec
-                .plan
-                .waves
-                .iter()
-                .flat_map(|w| w.sites.clone())
-                .collect(),
-            release: spec.release.clone(),
-        };
-        if scope.clusters.is_empty() {
+    for (name, scope) in scopes(spec) {
+        let Some(driver) = ports.drivers.get(name) else {
             continue;
-        }
+        };
         for (cluster, found) in driver.inspect(scope).await {
             let owner = found.ok().and_then(|found| found.owner);
             if let Some(owner) = owner.filter(|owner| *owner != spec.rollout) {
