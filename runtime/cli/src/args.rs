@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 /// Rolls a software release over many clusters: in waves, in batches, through gates.
 ///
-/// Strategies and gates are sandboxed WebAssembly components. Exit codes: 0 done; 1 unexpected;
-/// 2 usage or invalid document; 10 held, a person is needed; 11 rolled back; 12 refused by policy
-/// or trust; 13 rollback incomplete; 14 aborted or closed incomplete; 20 plugin rejected or
-/// unusable; 30 cluster unreachable.
+/// Strategies and gates are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "wavegate", version, max_term_width = 100)]
+#[command(
+    name = "wavegate",
+    version,
+    max_term_width = 100,
+    after_long_help = crate::exit::help()
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -114,10 +116,11 @@ pub(crate) enum Command {
     /// With `--verify` every recorded input goes through the engine and every recorded question,
     /// with its evidence, to the component that answered it; facts and answers must come out as
     /// they were recorded. Exit code 12 if something goes another way or the journal is
-    /// damaged, 20 if a component is missing.
+    /// damaged, 1 if a later version wrote it or it cannot be read, 20 if a component is missing.
     /// With `--with` another plugin or another policy gets what was recorded; over a folder of
     /// journals a gate is scored: which bad rollouts it would have caught, and how often it would
-    /// have cried wolf.
+    /// have cried wolf. Exit code 12 if a journal in it cannot be read, 2 if no rollout has the
+    /// gate.
     Replay(Replay),
     /// Works with plugins.
     #[command(subcommand)]

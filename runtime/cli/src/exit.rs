@@ -61,6 +61,13 @@ impl Exit {
     ];
 }
 
+/// The exit codes, for the help of the program.
+pub(crate) fn help() -> String {
+    let line = |(exit, meaning): &(Exit, &str)| format!("\n  {:>2}  {meaning}", *exit as u8);
+    let lines: String = Exit::MEANINGS.iter().map(line).collect();
+    format!("Exit codes:{lines}")
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -162,7 +169,8 @@ mod tests {
         let page = include_str!("../../docs/operating.md");
         for (exit, meaning) in Exit::MEANINGS {
             let code = *exit as u8;
-            assert!(help.contains(&format!(" {code} ")), "{code} in\n{help}");
+            let said = format!(" {code} {meaning}");
+            assert!(help.contains(&said), "no `{said}` in\n{help}");
             let row = format!("| {code} | {meaning} |");
             assert!(page.contains(&row), "no row `{row}`");
         }

@@ -36,7 +36,7 @@ pub struct Scope {
     pub release: Release,
     /// Whether a site's traffic can be split.
     pub splits_traffic: bool,
-    /// The shortest time between two evaluations: requests are counted that finely.
+    /// Requests are counted that finely: within the shortest time between two evaluations.
     pub resolution: wavegate_model::DurationMs,
 }
 

@@ -1,6 +1,6 @@
 //! Runs a recorded rollout again, and says where it would go another way.
 //!
-//! Three things are compared, and together they leave no gap. Each recorded input goes through
+//! Four things are compared, and together they leave no gap. Each recorded input goes through
 //! the engine and must lead to the recorded facts. Each question that the engine asks must be the
 //! one that was recorded. Each recorded question goes, with its evidence, to the component that
 //! answered it, and must get the recorded bytes; and the answer must be the input that the engine

@@ -85,7 +85,7 @@ pub enum Arrival {
 /// What the release had to do with nodes and requests so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Exposure {
-    /// Clusters that had a node of it.
+    /// Clusters in which a node of it served at some time.
     pub clusters: u32,
     /// Nodes of it that served at some time.
     pub nodes: u32,

@@ -72,8 +72,8 @@ enum Task {
     },
     /// Run the whole system in simulated worlds under random faults
     Swarm {
-        /// Bring known bugs back, one at a time, and demand that they are found; all in
-        /// tests/swarm/planted when none is named
+        /// Bring known bugs back, one at a time, and demand that they are found; all of
+        /// tests/swarm/planted and tests/swarm/planted.txt when none is named
         #[arg(long, num_args = 0.., value_name = "NAME")]
         planted: Option<Vec<String>>,
         /// Passed on: --seeds N, --first SEED, --minutes M, --jobs N, --stop, --trace, --show SEED

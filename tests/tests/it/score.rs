@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use wavegate_tests::fleet::{Done, Running, binary};
+use wavegate_tests::fleet::{Done, Fleet, Running, binary};
 use wavegate_tests::guests;
 
 /// Journals in a folder, and a state folder of its own for what scores them.
@@ -249,4 +249,16 @@ fn wavegate_in(folder: &Path, arguments: &[&str]) -> Done {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     Running::start(command).end()
+}
+
+#[test]
+fn a_folder_of_rollouts_without_any_gate_scores_none() {
+    let fleet = Fleet::small("    plugin: {shipped: rolling}");
+    fleet.up();
+    fleet.wavegate(&["run", "demo"]).expect(0);
+
+    let with = ["replay", "./state", "--with", "gate/success=probe"];
+    let told = fleet.wavegate(&with).expect(2);
+    assert!(told.err.contains("has a gate `success`"), "{}", told.err);
+    assert!(told.err.contains("no gates at all"), "{}", told.err);
 }

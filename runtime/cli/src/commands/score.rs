@@ -212,13 +212,18 @@ struct Scoring {
 impl Scoring {
     /// A name that no policy has is most likely mistyped: a score over nothing would not say so.
     fn expect_gate(&self) -> Result<()> {
-        if self.gates.is_empty() || self.gates.contains(self.gate.as_str()) {
+        let nothing_was_read = self.found.is_empty() && self.without.is_empty();
+        if nothing_was_read || self.gates.contains(self.gate.as_str()) {
             return Ok(());
         }
         tell_passed(&self.unread, "not read", output::say);
         let names: Vec<&str> = self.gates.iter().map(String::as_str).collect();
         let none = format!("no policy of these rollouts has a gate `{}`", self.gate);
-        Err(Failure::usage(none).hint(format!("their gates are: {}", names.join(", "))))
+        let hint = match names.is_empty() {
+            true => "they have no gates at all".to_owned(),
+            false => format!("their gates are: {}", names.join(", ")),
+        };
+        Err(Failure::usage(none).hint(hint))
     }
 
     async fn journal(&mut self, file: &Path) -> Result<()> {

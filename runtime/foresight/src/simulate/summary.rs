@@ -32,7 +32,7 @@ pub struct Summary {
     pub open: Share,
     /// Milliseconds from start to the stop, of bad releases that were caught.
     pub caught_ms: Quantiles,
-    /// Clusters that had a node of a bad release before it was stopped.
+    /// Clusters in which a bad release served before it was stopped.
     pub clusters_exposed: Quantiles,
     /// Nodes that served with a bad release before it was stopped.
     pub nodes_exposed: Quantiles,

@@ -56,7 +56,7 @@ pub enum Told {
 /// What the release had to do with nodes and requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exposed {
-    /// Clusters that had a node of it.
+    /// Clusters in which a node of it served at some time.
     pub clusters: u32,
     /// Nodes of it that served at some time.
     pub nodes: u32,

@@ -53,7 +53,7 @@ impl<'a> Prometheus<'a> {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("Debian's package `prometheus` is installed; `cargo xtask ci` does it");
+            .expect("Debian's package `prometheus` is installed; `cargo xtask test` does it");
         Self {
             folder,
             port,
