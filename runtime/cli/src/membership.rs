@@ -10,13 +10,14 @@ use crate::prepare;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use wavegate_conductor::read_story;
+use wavegate_conductor::{Story, read_story};
 use wavegate_documents::{Documents, Reread};
 use wavegate_driver_local::artifact::Connection;
 use wavegate_engine::input::Request;
 use wavegate_engine::{Engine, Fact, Input, Origin, Spec, Verb};
 use wavegate_journal_sqlite::SqliteJournal;
-use wavegate_model::{Cluster, FleetView, RolloutId};
+use wavegate_model::policy::Policy;
+use wavegate_model::{Cluster, FleetView};
 use wavegate_ports::clock::Clock as _;
 use wavegate_ports::journal::Journal as _;
 
@@ -95,7 +96,11 @@ async fn look(spec: &Spec, origin: &Origin, journal: &SqliteJournal) -> Result<(
             return Ok(());
         }
     };
-    tell_what_is_not_followed(spec, &mut reread)?;
+    let story = read_story(journal, rollout).await?;
+    let policy = story
+        .started()
+        .map_or(&spec.policy, |(_, spec)| &spec.policy);
+    tell_what_is_not_followed(spec, policy, &mut reread)?;
     for member in &mut reread.fleet.members {
         prepare::connection_absolute(&mut member.cluster, &reread.folders.fleet)?;
     }
@@ -107,7 +112,7 @@ async fn look(spec: &Spec, origin: &Origin, journal: &SqliteJournal) -> Result<(
     }
     tell_new_descriptions(spec, &reread.fleet);
     let verb = Verb::Replan(Box::new(reread.fleet));
-    if !is_news(rollout, journal, &verb).await? {
+    if !is_news(&story, &verb)? {
         return Ok(());
     }
     let text = serde_json::to_string(&verb)?;
@@ -119,8 +124,7 @@ async fn look(spec: &Spec, origin: &Origin, journal: &SqliteJournal) -> Result<(
 }
 
 /// Whether the rollout would do anything about it.
-async fn is_news(rollout: &RolloutId, journal: &SqliteJournal, verb: &Verb) -> Result<bool> {
-    let story = read_story(journal, rollout).await?;
+fn is_news(story: &Story, verb: &Verb) -> Result<bool> {
     let facts = story.facts.iter().map(|(at, fact)| (*at, fact));
     let mut engine = Engine::fold(facts)?;
     let request = Request {
@@ -134,10 +138,12 @@ async fn is_news(rollout: &RolloutId, journal: &SqliteJournal, verb: &Verb) -> R
     Ok(step.facts.iter().any(replanned))
 }
 
-/// A running rollout keeps its policy, release and sources.
-fn tell_what_is_not_followed(spec: &Spec, reread: &mut Reread) -> Result<()> {
+/// A running rollout keeps its policy, release and sources. The policy is compared with the one of
+/// the start: a swap has changed that of now.
+fn tell_what_is_not_followed(spec: &Spec, started: &Policy, reread: &mut Reread) -> Result<()> {
     let mut changed = Vec::new();
-    if reread.policy != spec.policy {
+    class_as_started(&mut reread.policy, started);
+    if reread.policy != *started {
         changed.push(format!("policy `{}`", reread.policy.name));
     }
     prepare::release_absolute(&mut reread.release, &reread.folders.release)?;
@@ -160,6 +166,24 @@ fn tell_what_is_not_followed(spec: &Spec, reread: &mut Reread) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Where a policy names no class, a rollout starts with the component's. The component of then is
+/// what the rollout keeps, so its class is no change of the policy.
+fn class_as_started(policy: &mut Policy, started: &Policy) {
+    let strategy = (&mut policy.strategy.class, &mut policy.strategy.limits);
+    let mut parts = vec![(strategy, started.strategy.class)];
+    for gate in &mut policy.gates {
+        let known = started.gates.iter().find(|known| known.name == gate.name);
+        let class = known.and_then(|known| known.class);
+        parts.push(((&mut gate.class, &mut gate.limits), class));
+    }
+    for ((class, limits), started) in parts {
+        if let (None, Some(started)) = (*class, started) {
+            *class = Some(started);
+            *limits = limits.tightened(started.limits());
+        }
+    }
 }
 
 /// Why this host could not roll out in a cluster that came, if one came.

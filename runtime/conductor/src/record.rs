@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use wavegate_engine::audit::Auditor;
 use wavegate_engine::decide::FoldError;
-use wavegate_engine::{Engine, Fact, Input, State};
+use wavegate_engine::{Engine, Fact, Input, Spec, State};
 use wavegate_model::{ConsultationId, Digest, Query, RolloutId, Timestamp, Unavailable};
 use wavegate_ports::journal::{Blob, Journal, JournalError, NewRecord, StoredRecord};
 
@@ -110,6 +110,14 @@ impl Story {
         }
     }
 
+    /// When the rollout started, and as what: plan and plugins may be others by now.
+    pub fn started(&self) -> Option<(Timestamp, &Spec)> {
+        self.facts.iter().find_map(|(at, fact)| match fact {
+            Fact::Started { spec } => Some((*at, &**spec)),
+            _ => None,
+        })
+    }
+
     /// The state that the facts make.
     pub fn state(&self) -> Option<State> {
         Some(self.engine().ok()?.state().clone())
@@ -149,11 +157,9 @@ impl Story {
             rollout: self.rollout.clone(),
             detail,
         };
-        let spec = self.facts.iter().find_map(|(_, fact)| match fact {
-            Fact::Started { spec } => Some(spec),
-            _ => None,
-        });
-        let spec = spec.ok_or_else(|| unreadable(FoldError::NoStart.to_string()))?;
+        let (_, spec) = self
+            .started()
+            .ok_or_else(|| unreadable(FoldError::NoStart.to_string()))?;
         let mut auditor = Auditor::new(spec);
         for (number, (at, fact)) in self.facts.iter().enumerate() {
             let seen = auditor.observe(*at, fact);

@@ -120,11 +120,13 @@ async fn at_work(
     // A rollout that goes on has sites in flight, whose beginning no fact will tell again.
     turns.attend_all();
     turns.release_all(&inputs, watchers.tasks());
+    let mut asked = Vec::new();
     let outcome = loop {
         let due = turns.due_in();
         let arrivals = tokio::select! {
             biased;
             () = stopped(stop) => break Outcome::Interrupted,
+            asked = std::future::ready(std::mem::take(&mut asked)), if !asked.is_empty() => asked,
             Some(Refused { cluster, error }) = refused.recv() => {
                 if queue::may_wait(turns.engine.state()) {
                     watchers.end().await;
@@ -148,7 +150,12 @@ async fn at_work(
         let now = turns.ports.clock.now();
         let state = turns.engine.state();
         if turns.options.on_hold == OnHold::Exit && explain::needs(state, now).is_some() {
-            break Outcome::Held(explain::explain(state, now));
+            // What somebody asked for before this host came may be just what it waits for.
+            asked = turns.inbox().await?;
+            if asked.is_empty() && turns.swap.is_none() {
+                let (state, now) = (turns.engine.state(), turns.ports.clock.now());
+                break Outcome::Held(explain::explain(state, now));
+            }
         }
     };
     watchers.end().await;

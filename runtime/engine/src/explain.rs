@@ -3,7 +3,7 @@
 use crate::fact::{End, FailReason, HoldReason, StopReason};
 use crate::failure;
 use crate::site::{self, Next};
-use crate::state::{RolloutPhase, SitePhase, State};
+use crate::state::{RolloutPhase, SitePhase, State, WavePhase};
 use crate::waiting::WaitingOn;
 use crate::wave;
 use alloc::string::String;
@@ -256,6 +256,17 @@ impl fmt::Display for FailReason {
             Self::Unreachable(cluster) => write!(f, "cluster {cluster} does not answer"),
             Self::Removed(cluster) => write!(f, "cluster {cluster} left the fleet"),
         }
+    }
+}
+
+impl fmt::Display for WavePhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Soaking => "soaking",
+            Self::Done => "done",
+        })
     }
 }
 

@@ -30,6 +30,7 @@ const FAULTS: &[&str] = &[
     "host: a second one takes over",
     "host: dies after a record",
     "host: dies before a record",
+    "host: ended at a hold",
     "host: ended by SIGTERM",
     "host: found that another one had taken over",
     "host: goes on",

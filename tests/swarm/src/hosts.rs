@@ -3,6 +3,7 @@
 use crate::disk::SwarmJournal;
 use crate::driver::SwarmDriver;
 use crate::life::{Life, SwarmClock};
+use crate::people;
 use crate::plugins::{SwarmPlugins, SwarmSources};
 use crate::swarm::{Swarm, wait_here};
 use std::collections::BTreeMap;
@@ -10,12 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use wavegate_conductor::{Begin, Event, Options, Outcome, Ports, RunError, run};
+use wavegate_conductor::{Begin, Event, OnHold, Options, Outcome, Ports, RunError, run};
 use wavegate_engine::{End, Spec};
-use wavegate_model::RolloutId;
+use wavegate_model::{RolloutId, Timestamp};
 use wavegate_plugin_host::PluginHost;
 use wavegate_ports::driver::Driver;
 use wavegate_ports::journal::{Journal as _, JournalError};
+
+/// Of 1,000 hosts, so many end when nothing goes on without a person.
+const ENDS_AT_A_HOLD: u32 = 100;
 
 /// A rollout, whoever runs it.
 pub(crate) struct Rollout {
@@ -30,6 +34,8 @@ pub(crate) struct Rollout {
 /// A host process that runs a rollout.
 pub(crate) struct Running {
     pub(crate) life: Arc<Life>,
+    began: Timestamp,
+    on_hold: OnHold,
     task: JoinHandle<Result<Outcome, RunError>>,
     stop: watch::Sender<bool>,
     told: mpsc::UnboundedReceiver<Event>,
@@ -84,6 +90,7 @@ impl Rollout {
 
     fn begin(&mut self, swarm: &Arc<Swarm>, plugins: &Arc<PluginHost>, begin: Begin) {
         let life = swarm.born();
+        let began = swarm.world.now();
         let driver: Arc<dyn Driver> = Arc::new(SwarmDriver::new(&life));
         let ports = Ports {
             journal: Arc::new(SwarmJournal(Arc::clone(&life))),
@@ -98,7 +105,13 @@ impl Rollout {
         };
         let (events, told) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
+        let on_hold = if swarm.hits(ENDS_AT_A_HOLD) {
+            OnHold::Exit
+        } else {
+            OnHold::Wait
+        };
         let options = Options {
+            on_hold,
             // Seldom enough that hours of waiting cost little.
             poll_active: Duration::from_millis(700),
             poll_idle: Duration::from_secs(4),
@@ -115,6 +128,8 @@ impl Rollout {
         ));
         self.hosts.push(Running {
             life,
+            began,
+            on_hold,
             task,
             stop,
             told,
@@ -146,6 +161,9 @@ impl Rollout {
             // What it left on its way is not waited for by anybody.
             host.life.kill();
             match host.task.await {
+                Ok(Ok(Outcome::Held(_))) if host.on_hold == OnHold::Exit => {
+                    self.held(swarm, host.began);
+                }
                 Ok(Ok(outcome)) => self.ended(swarm, &outcome),
                 Ok(Err(error)) => self.failed(swarm, &error),
                 Err(panic) => swarm.world.find(format!("a host panicked: {panic}")),
@@ -165,6 +183,23 @@ impl Rollout {
             Outcome::Held(_) => swarm
                 .world
                 .find("a host ended on a hold unasked".to_owned()),
+        }
+    }
+
+    /// A host ended at a hold, as it was told to.
+    fn held(&self, swarm: &Swarm, began: Timestamp) {
+        swarm.count("host: ended at a hold");
+        let rollout = self.id();
+        let Some(state) = people::state(swarm, rollout) else {
+            return;
+        };
+        let asked = wait_here(swarm.disk.journal().inbox(rollout, state.inbox));
+        let asked = asked.unwrap_or_default();
+        if let Some(row) = asked.iter().find(|row| row.at < began) {
+            swarm.world.find(format!(
+                "{rollout}: a host ended at a hold without what had been asked before it began: {}",
+                row.request
+            ));
         }
     }
 

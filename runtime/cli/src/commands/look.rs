@@ -206,7 +206,7 @@ fn print_status(state: &State) {
     }
     for (index, (plan, wave)) in spec.plan.waves.iter().zip(&state.waves).enumerate() {
         output::data(&format!(
-            "  wave {}: {:?}; {} of {} sites finished, {} in flight",
+            "  wave {}: {}; {} of {} sites finished, {} in flight",
             plan.name,
             wave.phase,
             wave.finished,
@@ -355,7 +355,7 @@ fn json_status(state: &State) -> JsonStatus<'_> {
     )| {
         (
             plan.name.to_string(),
-            format!("{:?}", wave.phase),
+            wave.phase.to_string(),
             wave.in_flight,
             wave.finished,
             plan.sites.len(),

@@ -91,13 +91,9 @@ pub(crate) async fn tell(
 }
 
 fn started(story: &Story) -> Result<(Timestamp, &Spec)> {
-    match story.facts.first() {
-        Some((at, Fact::Started { spec })) => Ok((*at, spec)),
-        _ => {
-            let rollout = &story.rollout;
-            Err(anyhow::anyhow!("the journal of rollout `{rollout}` has no start").into())
-        }
-    }
+    let rollout = &story.rollout;
+    let none = || anyhow::anyhow!("the journal of rollout `{rollout}` has no start");
+    Ok(story.started().ok_or_else(none)?)
 }
 
 /// The rollout as it would have started by the other policy, on that day.

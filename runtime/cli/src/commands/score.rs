@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wavegate_conductor::{Story, read_story};
 use wavegate_documents::Configuration;
+use wavegate_engine::State;
 use wavegate_engine::swap::Part;
-use wavegate_engine::{Fact, State};
 use wavegate_foresight::Other;
 use wavegate_foresight::again::Remembers;
 use wavegate_foresight::score::{Judged, Mark, Scored, Truth, Word, score, tally, truth};
@@ -422,11 +422,7 @@ fn tell_passed(list: &[Passed], word: &str, tell: fn(&str)) {
 }
 
 fn started(story: &Story) -> Timestamp {
-    let start = story
-        .facts
-        .iter()
-        .find(|(_, fact)| matches!(fact, Fact::Started { .. }));
-    start.map_or(Timestamp(0), |(at, _)| *at)
+    story.started().map_or(Timestamp(0), |(at, _)| at)
 }
 
 /// How often which answer became which other.

@@ -100,6 +100,49 @@ fn clusters_that_come_and_go_while_a_rollout_runs_are_followed() {
     }
 }
 
+/// A policy that names no class of resources starts with those of its components, and a swap
+/// changes what the rollout has: neither is a change of the documents.
+#[test]
+fn a_resume_tells_of_documents_that_changed_and_of_no_others() {
+    let fleet = Fleet::small(ASKS);
+    fleet.up();
+    let patient = ["run", "demo", "--exit-on-hold"];
+    fleet.wavegate(&patient).expect(10);
+    let said = said_at_resume(&fleet);
+    assert!(!said.contains("has changed"), "{said}");
+
+    let config = "stages: [{nodes: 50%, approval: look once more}]\n";
+    std::fs::write(fleet.folder().join("other.yaml"), config).expect("the folder can be written");
+    let swap = ["plugin", "swap", "last", "strategy=canary", "--reason", "x"];
+    let swap = [&swap[..], &["--config", "other.yaml"]].concat();
+    fleet.wavegate(&swap).expect(0);
+    // The swap waits in the inbox, and a host that ends at a hold takes it first.
+    fleet
+        .wavegate(&["resume", "last", "--exit-on-hold"])
+        .expect(10);
+    let explained = fleet.wavegate(&["explain", "last"]).expect(0).out;
+    assert!(explained.contains("look once more"), "{explained}");
+    let said = said_at_resume(&fleet);
+    assert!(!said.contains("has changed"), "{said}");
+
+    fleet.replace("policy.yaml", "batch: {size: 2", "batch: {size: 1");
+    let said = said_at_resume(&fleet);
+    let told = "policy `careful` has changed; a rollout that runs keeps";
+    assert!(said.contains(told), "{said}");
+}
+
+/// What a host says when it looks at the documents; a new label is said last, and changes nothing.
+fn said_at_resume(fleet: &Fleet) -> String {
+    let known = fleet.read("fleet.yaml");
+    fleet.replace("fleet.yaml", "tier: canary}", "tier: canary, new: label}");
+    let mut run = fleet.start(&["resume", "last", "--format", "human"]);
+    run.line("cluster `eu-1` is described otherwise now");
+    run.signal(Signal::KILL);
+    let said = run.end().err;
+    fleet.write("fleet.yaml", &known);
+    said
+}
+
 #[test]
 fn a_fleet_that_changed_while_no_host_ran_is_seen_at_the_resume() {
     let (fleet, spare) = with_a_spare(ASKS, "  membership: {added: ownWave}\n");
