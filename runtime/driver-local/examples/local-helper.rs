@@ -109,7 +109,8 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let mut response = Response::new(Full::new(Bytes::from(service.version.clone())));
     if request.uri().path() == "/healthz" {
-        if service.manner == "red" {
+        let late = || !service.starts.with_file_name("ready").exists();
+        if service.manner == "red" || (service.manner == "late" && late()) {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         }
     } else {

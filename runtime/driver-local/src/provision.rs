@@ -124,7 +124,14 @@ impl LocalDriver {
         let mut poll = tokio::time::interval(READY_INTERVAL);
         let mut waiting: BTreeSet<&ClusterName> = attached.services.keys().collect();
         while let Some(name) = waiting.first().copied() {
-            let observed = self.observe(rollout, name).await?;
+            let observed = match self.observe(rollout, name).await {
+                // Supervisors on a busy machine may be late with their answers.
+                Err(DriverError::Unreachable { .. }) if Instant::now() <= deadline => {
+                    poll.tick().await;
+                    continue;
+                }
+                observed => observed?,
+            };
             if observed.ready() >= observed.desired {
                 waiting.remove(name);
                 continue;

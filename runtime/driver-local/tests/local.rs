@@ -264,6 +264,44 @@ async fn supervisors_that_do_not_answer_are_unready_and_all_together_unreachable
     fleet.end().await;
 }
 
+/// A machine that is busy, or was asleep for a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn supervisors_that_do_not_answer_for_a_while_do_not_end_a_provision() {
+    let fleet = Fleet::planned(1, 2);
+    let stop_for_a_while = async {
+        eventually("nodes start", || {
+            (fleet.supervisors("east-0").len() == 2).then_some(())
+        })
+        .await;
+        fleet.attach(&fleet.driver).await;
+        let old = fleet.release("1.0", "late");
+        fleet
+            .until("its nodes run and are not ready", "east-0", |seen| {
+                seen.of(&old.digest).unready == 2
+            })
+            .await;
+        let supervisors = fleet.supervisors("east-0");
+        for supervisor in &supervisors {
+            signal_process(*supervisor, Signal::STOP);
+        }
+        // The provision looks more often than this, and sees it too.
+        for _ in 0..2 {
+            let seen = fleet.observe("east-0").await;
+            assert!(
+                matches!(seen, Err(DriverError::Unreachable { .. })),
+                "{seen:?}"
+            );
+        }
+        for supervisor in &supervisors {
+            signal_process(*supervisor, Signal::CONT);
+        }
+        std::fs::write(fleet.dir.path().join("ready"), "").unwrap();
+    };
+    let (provisioned, ()) = tokio::join!(fleet.provision("late"), stop_for_a_while);
+    provisioned.unwrap();
+    fleet.end().await;
+}
+
 /// Scaled to zero, as an idle half of a pair may be: what it ran last is what it goes back to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_without_nodes_tells_what_it_ran_last() {

@@ -118,6 +118,15 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T
 impl Fleet {
     /// So many clusters with so many nodes of 1.0, each a site with a front door.
     pub(crate) async fn new(clusters: usize, nodes: u32, manner: &str) -> Self {
+        let fleet = Self::planned(clusters, nodes);
+        fleet.provision(manner).await.unwrap();
+        fleet.provision(manner).await.unwrap();
+        fleet.attach(&fleet.driver).await;
+        fleet
+    }
+
+    /// The same, of which nothing runs yet.
+    pub(crate) fn planned(clusters: usize, nodes: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clusters: Vec<Cluster> = (0..clusters)
             .map(|index| cluster(&format!("east-{index}"), nodes))
@@ -129,7 +138,7 @@ impl Fleet {
                 role: String::new(),
             }],
         };
-        let fleet = Self {
+        Self {
             driver: LocalDriver::new(options(dir.path())),
             rollout: "r1".into(),
             service: "shop".into(),
@@ -137,22 +146,22 @@ impl Fleet {
             clusters,
             dir,
             commands: AtomicU64::new(1000),
-        };
+        }
+    }
+
+    pub(crate) async fn provision(&self, manner: &str) -> Result<(), DriverError> {
         let provision = Provision {
-            service: fleet.service.clone(),
-            clusters: fleet.clusters.clone(),
-            sites: fleet.sites.clone(),
-            release: fleet.release("1.0", manner),
+            service: self.service.clone(),
+            clusters: self.clusters.clone(),
+            sites: self.sites.clone(),
+            release: self.release("1.0", manner),
             traffic: BTreeMap::new(),
             within: DEADLINE,
         };
-        fleet.driver.provision(provision.clone()).await.unwrap();
-        fleet.driver.provision(provision).await.unwrap();
-        fleet.attach(&fleet.driver).await;
-        fleet
+        self.driver.provision(provision).await
     }
 
-    async fn attach(&self, driver: &LocalDriver) {
+    pub(crate) async fn attach(&self, driver: &LocalDriver) {
         let scope = DriverScope {
             rollout: self.rollout.clone(),
             service: self.service.clone(),
