@@ -35,9 +35,22 @@ pub struct Waiting {
 /// Everything that waits, in the plan's order. Never empty while the rollout is not finished:
 /// a rollout that is not moving always has an explanation.
 pub fn explain(state: &State, now: Timestamp) -> Vec<Waiting> {
+    look(state, now).waiting
+}
+
+/// What is found in a rollout that is not over.
+#[derive(Default)]
+struct Look {
+    waiting: Vec<Waiting>,
+    /// Something is due by now: the next step decides it, and until then it is no wait.
+    due: bool,
+}
+
+fn look(state: &State, now: Timestamp) -> Look {
     let mut all = Vec::new();
+    let mut due = false;
     if state.end().is_some() {
-        return all;
+        return Look::default();
     }
     // Whose turn to go back has not come.
     let to_go_back = |name: &SiteName, phase: SitePhase| match &state.phase {
@@ -75,22 +88,30 @@ pub fn explain(state: &State, now: Timestamp) -> Vec<Waiting> {
                 who: Who::Site(name.clone()),
                 on,
             });
-        } else if let Next::Wait(on, _) = site::unwatched(state, name, now)
-            // One that is done only keeps its wave waiting, unless nobody knows how it is.
-            && (site.phase != SitePhase::Done || matches!(on, WaitingOn::Unreachable { .. }))
-        {
-            all.push(Waiting {
-                who: Who::Site(name.clone()),
-                on,
-            });
+        } else {
+            match site::unwatched(state, name, now) {
+                // One that is done only keeps its wave waiting, unless nobody knows how it is.
+                Next::Wait(on, _)
+                    if site.phase != SitePhase::Done
+                        || matches!(on, WaitingOn::Unreachable { .. }) =>
+                {
+                    all.push(Waiting {
+                        who: Who::Site(name.clone()),
+                        on,
+                    });
+                }
+                Next::Facts(_) => due = true,
+                Next::Wait(..) | Next::Idle => {}
+            }
         }
     }
-    let (_, waves) = wave::next(state, now);
+    let (next, waves) = wave::next(state, now);
+    due |= matches!(next, Next::Facts(_));
     all.extend(waves.into_iter().map(|(wave, on)| Waiting {
         who: Who::Wave(wave),
         on,
     }));
-    all
+    Look { waiting: all, due }
 }
 
 /// What has to come from outside before anything moves.
@@ -112,15 +133,23 @@ pub fn needs(state: &State, now: Timestamp) -> Option<Need> {
     if state.end().is_some() {
         return None;
     }
-    if state.held.is_some() || state.clock.paused {
+    // What goes back goes on while everything else stands still.
+    let goes_back = state
+        .sites
+        .values()
+        .any(|site| site.phase == SitePhase::RollingBack);
+    if (state.held.is_some() || state.clock.paused) && !goes_back {
         return Some(Need::Person);
     }
     if !state.outstanding.is_empty() || !state.consultations.is_empty() {
         return None;
     }
-    let waiting = explain(state, now);
+    let found = look(state, now);
+    if found.due {
+        return None;
+    }
     let mut need = None;
-    for waiting in &waiting {
+    for waiting in &found.waiting {
         match &waiting.on {
             on if on.needs_person() => need = Some(Need::Person),
             WaitingOn::Unreachable { .. } if !is_limited(state) => {

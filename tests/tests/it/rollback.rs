@@ -73,8 +73,9 @@ fn until_asked(fleet: &Fleet, command: &[&str], sites: &[&str]) {
     let held = fleet.wavegate(command).expect(10);
     let status = status(fleet);
     for site in sites {
-        assert_eq!(status["sites"][site]["stage"], "stage 1", "{}", held.err);
-        assert_eq!(status["sites"][site]["ready"], 1, "{status}");
+        let said = format!("{}\n{}", held.out, held.err);
+        assert_eq!(status["sites"][site]["stage"], "stage 1", "{said}");
+        assert_eq!(status["sites"][site]["ready"], 1, "{said}");
     }
 }
 

@@ -16,6 +16,7 @@ use wavegate_engine::{
     Answer, Command, Effect, Engine, Fact, Input, Observation, Request, Spec, Step, Verb, explain,
 };
 use wavegate_model::observation::Stamp;
+use wavegate_model::plugin::Phase;
 use wavegate_model::release::Reversal;
 use wavegate_model::{
     ClusterName, ClusterObservation, Digest, DurationMs, Epoch, GateName, Member, NodeCounts,
@@ -488,6 +489,37 @@ impl World {
             let why = explain::explain(state, Timestamp(self.now));
             assert!(!why.is_empty(), "it waits, and nobody knows for what");
         }
+        self.check_need();
+    }
+
+    /// What needs somebody does not go on by time alone: not even for a host that comes late to
+    /// what is due.
+    fn check_need(&self) {
+        let Some(due) = self.engine.next_due() else {
+            return;
+        };
+        if explain::needs(self.engine.state(), due).is_none() {
+            return;
+        }
+        let step = self.engine.clone().step(due, &Input::Elapsed);
+        // An open window lets anything begin.
+        let opens = |fact: &Fact| {
+            matches!(
+                fact,
+                Fact::WindowOpened { .. } | Fact::WaveWindowOpened { .. }
+            )
+        };
+        if step.facts.iter().any(opens) {
+            return;
+        }
+        // A gate that watches is asked whatever else waits, and a window that closes moves nothing.
+        let moves = |fact: &&Fact| match fact {
+            Fact::GateAsked { gate, .. } => !matches!(gate.phase, Phase::Continuous | Phase::Soak),
+            Fact::WindowClosed { .. } | Fact::WaveWindowClosed { .. } => false,
+            _ => true,
+        };
+        let moved = step.facts.iter().find(moves);
+        assert_eq!(moved, None, "it needs somebody, and yet goes on");
     }
 
     pub(crate) fn check_fold(&self) {
