@@ -114,6 +114,12 @@ impl Fleet {
         let port = fleet.port.to_string();
         let dir = fleet.documents().display().to_string();
         fleet.wavegate(&["init", &dir, "--port", &port]).expect(0);
+        // A busy machine may stand still for longer than the check of health of a first tour waits.
+        let releases = fleet.read("releases.yaml");
+        fleet.write(
+            "releases.yaml",
+            &releases.replace("timeout: 1s", "timeout: 10s"),
+        );
         fleet
     }
 

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use wavegate_tests::crash_support::{Visitors, services, slots, status};
-use wavegate_tests::fleet::{Done, Fleet};
+use wavegate_tests::fleet::{Done, Fleet, wait_for};
 use wavegate_tests::shop::{Trouble, write_releases};
 use wavegate_tests::stories::side_by_side;
 
@@ -127,14 +127,19 @@ fn a_release_that_fails_in_one_region_after_its_wave_is_done_leads_to_the_declar
         let report = if *then == "hold" {
             // Nothing moves until a person decides, and nothing that was done is undone.
             resume.line("\"held\":");
-            let explained = fleet.wavegate(&["explain", "last"]).expect(0).out;
-            for part in [
+            // A look at a cluster may still be on its way.
+            let parts = [
                 "the rollout is held, because site eu-1 failed and the policy holds on failure",
                 "site eu-1 failed: gate success failed",
                 "only a person can move it on",
-            ] {
-                assert!(explained.contains(part), "no `{part}` in\n{explained}");
-            }
+            ];
+            wait_for("an explanation of the hold", || {
+                let explained = fleet.wavegate(&["explain", "last"]).expect(0).out;
+                parts
+                    .iter()
+                    .all(|part| explained.contains(part))
+                    .then_some(())
+            });
             resume.signal(rustix::process::Signal::INT);
             report(&resume.end().expect(*code))
         } else {
