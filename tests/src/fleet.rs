@@ -114,7 +114,7 @@ impl Fleet {
         let port = fleet.port.to_string();
         let dir = fleet.documents().display().to_string();
         fleet.wavegate(&["init", &dir, "--port", &port]).expect(0);
-        // A busy machine may stand still for longer than the check of health of a first tour waits.
+        // A busy machine may stand still for longer than the quickstart's health checks wait.
         let releases = fleet.read("releases.yaml");
         fleet.write(
             "releases.yaml",

@@ -30,7 +30,7 @@ fn a_bad_document_is_told_with_its_place_and_nothing_is_written() {
         ),
         (
             "releases.yaml",
-            "timeout: 1s",
+            "timeout: 10s",
             "timeout: never",
             "releases.yaml:21:",
         ),
